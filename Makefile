@@ -1,0 +1,51 @@
+# What a user runs is what CI runs.
+.PHONY: help run test check check-full bench fmt openapi setup
+.DEFAULT_GOAL := help
+
+# The crates, each checked alone: a workspace build unifies features and hides missing ones.
+CRATES := chat-domain chat-local chat-openai chat-agent chat-test-support chat-bench
+# The domain knows none of these.
+FORBIDDEN := tokio poem reqwest hyper rmcp fred diesel mongodb
+
+help: ## List what can be made.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: ## Serve with the built-in model: no key, no network.
+	cargo run --release -- demo
+
+test: setup ## Run all tests; installs what they need on Debian, elsewhere says what is missing.
+	cargo test --workspace --all-targets
+	cargo test --workspace --doc
+	target/debug/chat-agent openapi --check openapi/chat-agent.json
+	tests/schemathesis.sh 25
+
+check: ## Format, lints, documentation, dependency rules, feature sets.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	tests/domain-is-pure.sh $(FORBIDDEN)
+	for crate in $(CRATES); do cargo check -p $$crate || exit 1; done
+	cargo check -p chat-agent --no-default-features
+	cargo check -p chat-agent --no-default-features --features none
+
+check-full: check test ## All of that, the feature powerset, licences, unused dependencies, long fault tests.
+	tests/setup.sh full
+	cargo hack check -p chat-agent --feature-powerset --no-dev-deps
+	cargo deny check licenses bans sources
+	cargo machete
+	tests/schemathesis.sh 1000
+	cargo test --workspace --release -- --ignored
+
+bench: setup ## Measure against nginx and a bare proxy, in alternating rounds.
+	tests/setup.sh bench
+	cargo build --release -p chat-agent -p chat-bench
+	target/release/chat-bench
+
+fmt: ## Format.
+	cargo fmt --all
+
+openapi: ## Write the API's description anew.
+	cargo run -q -- openapi > openapi/chat-agent.json
+
+setup:
+	@tests/setup.sh test

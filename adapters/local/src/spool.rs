@@ -1,0 +1,46 @@
+//! What the archive's database could not take: [`DiskSpool`], which outlives the process, and [`MemorySpool`].
+
+mod disk;
+mod memory;
+
+pub use disk::{DISK_BYTES, DiskSpool};
+pub use memory::{MEMORY_BYTES, MemorySpool};
+
+use chat_domain::ports::history::SpoolError;
+
+/// The bytes a spool may hold, and holds.
+#[derive(Debug)]
+struct Budget {
+    most: u64,
+    used: u64,
+    /// What did not fit last time. Until so much is free the spool can take nothing, even if a smaller record would fit:
+    /// a turn that is let in must find room for its record when its answer has been paid for.
+    wanted: u64,
+}
+
+impl Budget {
+    fn new(most: u64) -> Self {
+        Self { most, used: 0, wanted: 0 }
+    }
+
+    fn reserve(&mut self, bytes: u64) -> Result<(), SpoolError> {
+        if bytes > self.most.saturating_sub(self.used) {
+            self.wanted = bytes;
+            return Err(SpoolError::Full);
+        }
+        self.used += bytes;
+        self.wanted = 0;
+        Ok(())
+    }
+
+    fn release(&mut self, bytes: u64) {
+        self.used = self.used.saturating_sub(bytes);
+    }
+
+    /// Whether there is room.
+    fn probe(&self) -> Result<(), SpoolError> {
+        // What is larger than the whole will never fit: that the spool is empty has to do.
+        let wanted = self.wanted.clamp(1, self.most.max(1));
+        if wanted > self.most.saturating_sub(self.used) { Err(SpoolError::Full) } else { Ok(()) }
+    }
+}

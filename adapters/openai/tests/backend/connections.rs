@@ -1,0 +1,132 @@
+//! Connections: kept, shared, through proxies; and what no backend can be made of.
+
+use std::{process::Stdio, time::Duration};
+
+use chat_domain::ports::llm::{Delivery, LlmErrorKind};
+use chat_openai::{BuildError, HttpClient, ModelChoice, OpenAiConfig, OpenAiLlm};
+use chat_test_support::{DeadPort, Reply, Upstream, assert_eventually};
+
+use crate::{BOTH, PATIENT, ask, clock, config, llm, refusal};
+
+/// A host that does not exist, so that only a proxy can have answered.
+const NOWHERE: &str = "http://model.invalid/v1";
+
+#[tokio::test]
+async fn a_connection_is_used_again_after_every_way_to_end_an_answer() {
+    let finished = Reply::events().delta("a").finish("stop").usage(1, 2);
+    let upstream = Upstream::scripted([
+        Reply::text("whole"),
+        Reply::text("streamed"),
+        finished.clone().done(),
+        finished.clone().done().wait(Duration::from_millis(10)),
+        finished,
+        Reply::status(503),
+        Reply::error_in_ok(502, "no"),
+        Reply::text("whole"),
+    ])
+    .await;
+    let llm = llm(&upstream);
+    ask(&llm, Delivery::Whole).await.expect("an answer");
+    for _ in 0..4 {
+        ask(&llm, Delivery::Streamed).await.expect("an answer");
+    }
+    for _ in 0..2 {
+        assert_eq!(refusal(&llm, Delivery::Whole).await.kind, LlmErrorKind::Unavailable);
+    }
+    ask(&llm, Delivery::Whole).await.expect("an answer");
+    assert_eventually!(upstream.completed() == 8, PATIENT);
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn backends_share_the_connections_of_one_client() {
+    let upstream = Upstream::start().await;
+    let http = HttpClient::direct();
+    for model in ["a", "b"] {
+        let config = OpenAiConfig::new(upstream.base_url(), ModelChoice::Always(model.into()));
+        let llm = OpenAiLlm::new(config, &http, clock()).expect("a backend");
+        ask(&llm, Delivery::Whole).await.expect("an answer");
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_backend_that_comes_back_is_reached_again() {
+    let upstream = Upstream::start().await;
+    let (address, llm) = (upstream.address(), llm(&upstream));
+    ask(&llm, Delivery::Whole).await.expect("an answer");
+    drop(upstream);
+    assert_eq!(refusal(&llm, Delivery::Whole).await.kind, LlmErrorKind::Unavailable);
+    let upstream = Upstream::at(address, |_| Reply::text("back")).await;
+    assert_eq!(ask(&llm, Delivery::Whole).await.expect("an answer").text, "back");
+    drop(upstream);
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_instead_of_the_host() {
+    let proxy = Upstream::start().await;
+    let http = HttpClient::from_proxy(&format!("http://{}", proxy.address())).expect("a proxy");
+    let llm = OpenAiLlm::new(config(NOWHERE.into(), PATIENT), &http, clock()).expect("a backend");
+    for delivery in BOTH {
+        assert_eq!(ask(&llm, delivery).await.expect("an answer").text, "echo: hello");
+        assert_eq!(proxy.last_request().header("host"), Some("model.invalid"));
+    }
+}
+
+#[tokio::test]
+async fn the_environments_proxy_is_honoured() {
+    let proxy = Upstream::start().await;
+    // A child of its own, since a test must not change the environment it shares with others.
+    let child = tokio::process::Command::new(std::env::current_exe().expect("this test's own path"))
+        .args(["--exact", "connections::asks_with_the_environments_proxy", "--ignored"])
+        .env("HTTP_PROXY", format!("http://{}", proxy.address()))
+        .env("NO_PROXY", "127.0.0.1")
+        .env_remove("http_proxy")
+        .env_remove("no_proxy")
+        .stdin(Stdio::null())
+        .output();
+    let output = child.await.expect("a child");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(proxy.requests().len(), 1);
+    assert_eq!(proxy.last_request().header("host"), Some("model.invalid"));
+}
+
+#[tokio::test]
+#[ignore = "run by the_environments_proxy_is_honoured, in an environment with a proxy"]
+async fn asks_with_the_environments_proxy() {
+    let http = HttpClient::new();
+    let llm = OpenAiLlm::new(config(NOWHERE.into(), PATIENT), &http, clock()).expect("a backend");
+    ask(&llm, Delivery::Whole).await.expect("an answer by the proxy");
+    let direct = OpenAiLlm::new(config(DeadPort::take().base_url(), PATIENT), &http, clock()).expect("a backend");
+    assert_eq!(refusal(&direct, Delivery::Whole).await.kind, LlmErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn tls_is_checked_by_the_systems_roots() {
+    // A port that speaks no TLS: it is the handshake that fails, not the making of the client.
+    let upstream = Upstream::start().await;
+    let base_url = upstream.base_url().replace("http://", "https://");
+    let llm = OpenAiLlm::new(config(base_url, PATIENT), &HttpClient::direct(), clock()).expect("a backend");
+    let asked = tokio::time::timeout(Duration::from_secs(10), refusal(&llm, Delivery::Whole)).await;
+    assert_eq!(asked.expect("a quick failure").kind, LlmErrorKind::Unavailable);
+    assert!(upstream.requests().is_empty());
+}
+
+#[test]
+fn no_backend_is_made_of_nonsense() {
+    let build = |config| OpenAiLlm::new(config, &HttpClient::direct(), clock()).err();
+    let base = || OpenAiConfig::new("http://localhost/v1", ModelChoice::Default("m".into()));
+    for url in ["", "localhost", "/v1", "ftp://localhost/", "http://", "data:text/plain,a"] {
+        let error = build(OpenAiConfig { base_url: url.into(), ..base() });
+        assert!(matches!(error, Some(BuildError::BaseUrl)), "{url}: {error:?}");
+    }
+    for url in ["http://user@localhost/v1", "https://user:pass@localhost/v1", "https://:pass@localhost/v1"] {
+        let error = build(OpenAiConfig { base_url: url.into(), ..base() });
+        assert!(matches!(error, Some(BuildError::CredentialsInUrl)), "{url}: {error:?}");
+    }
+    let error = build(OpenAiConfig { api_key: Some("a\nb".into()), ..base() });
+    assert!(matches!(error, Some(BuildError::ApiKey)), "{error:?}");
+    let error = build(OpenAiConfig { title: Some("a\nb".into()), ..base() });
+    assert!(matches!(error, Some(BuildError::Header("the title"))), "{error:?}");
+    assert!(matches!(HttpClient::from_proxy("http://").err(), Some(BuildError::Proxy)));
+}

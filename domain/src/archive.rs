@@ -1,0 +1,409 @@
+//! History that never loses: operations are written to the database, or spooled and written later, in the order of their
+//! session.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::{Either, select};
+use thiserror::Error;
+
+use crate::{
+    message::Message,
+    ports::{
+        BoxError, Clock, Observer, Tasks,
+        health::{Health, HealthState},
+        history::{
+            ArchivedMessage, ArchivedSession, HistoryError, HistoryOp, HistoryStore, Page, SessionQuery, Spool,
+            SpoolError, SpoolId, WRITE_PATIENCE,
+        },
+    },
+    session::{Session, SessionId},
+    time::{Moment, Timestamp},
+};
+
+/// The pause between attempts to reach a database that is away; doubled each time up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// A database that comes back is noticed after this time at the latest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// An attempt that has not ended by then is given up and made again: the backlog must not hang on one lost answer.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is tried whether something can be kept again, while nothing can.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// The archive as the service uses it. Cloning gives the same archive.
+#[derive(Clone, Default)]
+pub struct Archive(Option<Arc<Inner>>);
+
+/// Neither the database nor the spool can take a record.
+#[derive(Debug, Error)]
+#[error("history can be neither written nor spooled")]
+pub struct Unarchived(#[source] pub BoxError);
+
+struct Inner {
+    store: Arc<dyn HistoryStore>,
+    spool: Arc<dyn Spool>,
+    clock: Arc<dyn Clock>,
+    tasks: Arc<dyn Tasks>,
+    observer: Arc<dyn Observer>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What is spooled, by session, in order. A session with a lane writes nothing past it.
+    lanes: HashMap<SessionId, VecDeque<SpoolId>>,
+    /// The sessions with a lane, each once, in the order in which they are tried.
+    turns: VecDeque<SessionId>,
+    backlog: usize,
+    draining: bool,
+    /// The database failed last time: since then, and how.
+    away: Option<(Timestamp, String)>,
+    /// Nothing can be kept: how that showed, and when it was last tried.
+    refusing: Option<(String, Moment)>,
+}
+
+impl Archive {
+    /// The archive of a service that keeps none (`HISTORY_STORAGE_BACKEND=none`).
+    pub fn disabled() -> Self {
+        Self(None)
+    }
+
+    /// An archive in `store`, with `spool` for when that is away.
+    pub fn new(
+        store: Arc<dyn HistoryStore>,
+        spool: Arc<dyn Spool>,
+        clock: Arc<dyn Clock>,
+        tasks: Arc<dyn Tasks>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self(Some(Arc::new(Inner { store, spool, clock, tasks, observer, state: Mutex::default() })))
+    }
+
+    /// Whether anything is archived.
+    pub fn is_enabled(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Takes up what earlier processes left in the spool. To be called once, before the first turn.
+    ///
+    /// # Errors
+    /// When the spool cannot be read.
+    pub async fn resume(&self) -> Result<usize, SpoolError> {
+        let Some(inner) = &self.0 else { return Ok(0) };
+        let pending = inner.spool.pending().await?;
+        let count = pending.len();
+        for (id, session) in pending {
+            inner.enqueue(session, id);
+        }
+        Ok(count)
+    }
+
+    /// Whether a turn may begin: whether its messages could be kept.
+    ///
+    /// # Errors
+    /// When neither the database nor the spool can take anything.
+    pub async fn admit(&self) -> Result<(), Unarchived> {
+        match &self.0 {
+            Some(inner) => inner.admit().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Archives a new session, with its system prompt as its first message.
+    ///
+    /// # Errors
+    /// When it can be neither written nor spooled.
+    pub async fn open(&self, session: &Arc<Session>, prompt: Option<Arc<Message>>) -> Result<(), Unarchived> {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        inner.submit(HistoryOp::Open { session: session.clone(), prompt }).await.map(drop)
+    }
+
+    /// Archives messages. When this returns they are in the database or in the spool.
+    ///
+    /// # Errors
+    /// When they can be neither written nor spooled.
+    pub async fn record(&self, session: &Arc<Session>, messages: &[Arc<Message>]) -> Result<(), Unarchived> {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        inner.submit(HistoryOp::Record { session: session.clone(), messages: messages.to_vec() }).await.map(drop)
+    }
+
+    /// Removes a session for good; tells whether there was anything, or true if nobody can say yet.
+    ///
+    /// # Errors
+    /// When that can be neither done nor spooled.
+    pub async fn forget(&self, session: SessionId) -> Result<bool, Unarchived> {
+        let Some(inner) = &self.0 else { return Ok(false) };
+        inner.submit(HistoryOp::Forget { session }).await
+    }
+
+    /// The archived sessions that match; none if nothing is archived.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sessions(&self, query: &SessionQuery) -> Result<Page<ArchivedSession>, HistoryError> {
+        match &self.0 {
+            Some(inner) => inner.store.sessions(query).await,
+            None => Ok(Page::default()),
+        }
+    }
+
+    /// An archived session's visible messages.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn messages(
+        &self,
+        session: SessionId,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Option<Page<ArchivedMessage>>, HistoryError> {
+        match &self.0 {
+            Some(inner) => inner.store.messages(session, offset, limit).await,
+            None => Ok(None),
+        }
+    }
+
+    /// How it is; none if nothing is archived.
+    pub fn health(&self) -> Option<Health> {
+        let inner = self.0.as_ref()?;
+        let state = inner.state();
+        let health = match (&state.refusing, &state.away) {
+            (Some(_), _) => HealthState::Down,
+            (None, Some(_)) => HealthState::Degraded,
+            (None, None) if state.backlog > 0 => HealthState::Degraded,
+            (None, None) => HealthState::Up,
+        };
+        let error = state.refusing.as_ref().map(|(error, _)| error).or(state.away.as_ref().map(|(_, error)| error));
+        Some(Health {
+            name: "history".into(),
+            state: health,
+            since: state.away.as_ref().map(|(since, _)| *since),
+            last_error: error.cloned(),
+            backlog: Some(state.backlog as u64),
+            note: (!inner.spool.is_durable()).then_some("the spool is in memory: not durable"),
+        })
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn submit(self: &Arc<Self>, op: HistoryOp) -> Result<bool, Unarchived> {
+        if !self.must_wait(op.session()) {
+            match self.apply(&op, WRITE_PATIENCE).await {
+                Ok(answer) => return Ok(answer),
+                Err(HistoryError::Permanent(error)) => {
+                    // Nobody is kept waiting by it, and an operator finds it; but it has to be laid somewhere.
+                    let id = self.keep(&op).await?;
+                    self.bury(id, &error).await;
+                    return Ok(true);
+                }
+                Err(HistoryError::Unavailable(_)) => {}
+            }
+        }
+        let id = self.keep(&op).await?;
+        self.enqueue(op.session(), id);
+        Ok(true)
+    }
+
+    /// Whether the session has something in the spool that comes first, or the database is known to be away.
+    fn must_wait(&self, session: SessionId) -> bool {
+        let state = self.state();
+        state.lanes.contains_key(&session) || (state.away.is_some() && state.draining)
+    }
+
+    async fn apply(&self, op: &HistoryOp, patience: Duration) -> Result<bool, HistoryError> {
+        let too_late = self.clock.sleep_until(self.clock.moment().plus(patience));
+        let result = match select(self.store.apply(op), too_late).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => Err(HistoryError::Unavailable("no answer in time".into())),
+        };
+        match &result {
+            Ok(_) => self.note_answer(),
+            Err(HistoryError::Unavailable(error)) => self.note_failure(error),
+            // It answered; what it thinks of one record says nothing of its health.
+            Err(HistoryError::Permanent(_)) => self.note_answer(),
+        }
+        result
+    }
+
+    fn note_answer(&self) {
+        let mut state = self.state();
+        state.refusing = None;
+        if state.away.take().is_some() {
+            tracing::info!(backlog = state.backlog, "history database is back");
+        }
+    }
+
+    fn note_failure(&self, error: &BoxError) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let since = state.away.as_ref().map(|(since, _)| *since);
+        state.away = Some((since.unwrap_or(now), error.to_string()));
+        if since.is_none() {
+            tracing::warn!(error = %error, "history database is away: spooling");
+        }
+    }
+
+    /// Puts an operation into the spool.
+    async fn keep(&self, op: &HistoryOp) -> Result<SpoolId, Unarchived> {
+        let error = match self.spool.append(op).await {
+            Ok(id) => {
+                self.state().refusing = None;
+                return Ok(id);
+            }
+            Err(error) => error,
+        };
+        tracing::error!(error = %error, "history can be neither written nor spooled: new turns are refused");
+        self.state().refusing = Some((error.to_string(), self.clock.moment()));
+        Err(Unarchived(error.into()))
+    }
+
+    async fn bury(&self, id: SpoolId, reason: &BoxError) {
+        tracing::error!(error = %reason, "history database refuses a record for good: kept as a dead letter");
+        self.observer.dead_letter();
+        if let Err(error) = self.spool.bury(id, &reason.to_string()).await {
+            tracing::error!(error = %error, "a dead letter could not be laid aside: it stays in the spool");
+        }
+    }
+
+    async fn admit(&self) -> Result<(), Unarchived> {
+        let now = self.clock.moment();
+        {
+            let mut state = self.state();
+            match &mut state.refusing {
+                None => return Ok(()),
+                Some((error, tried)) if now.since(*tried) < PROBE_EVERY => {
+                    return Err(Unarchived(error.clone().into()));
+                }
+                // Whoever is here tries for all.
+                Some((_, tried)) => *tried = now,
+            }
+        }
+        let probe = match self.spool.probe().await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let too_late = self.clock.sleep_until(self.clock.moment().plus(WRITE_PATIENCE));
+                match select(self.store.ping(), too_late).await {
+                    Either::Left((Ok(()), _)) => Ok(()),
+                    _ => Err(error),
+                }
+            }
+        };
+        match probe {
+            Ok(()) => {
+                self.state().refusing = None;
+                Ok(())
+            }
+            Err(error) => Err(Unarchived(error.into())),
+        }
+    }
+
+    /// Puts a spooled operation into its session's lane and sees to it that the lanes are being emptied.
+    fn enqueue(self: &Arc<Self>, session: SessionId, id: SpoolId) {
+        let (backlog, begin) = {
+            let mut state = self.state();
+            let State { lanes, turns, backlog, draining, .. } = &mut *state;
+            let lane = lanes.entry(session).or_insert_with(|| {
+                turns.push_back(session);
+                VecDeque::new()
+            });
+            let place = lane.partition_point(|have| *have < id);
+            lane.insert(place, id);
+            *backlog += 1;
+            (*backlog, !std::mem::replace(draining, true))
+        };
+        self.observer.backlog(backlog);
+        if begin {
+            let inner = self.clone();
+            self.tasks.detach(Box::pin(async move { inner.drain().await }));
+        }
+    }
+
+    /// Writes what is spooled until nothing is.
+    async fn drain(self: Arc<Self>) {
+        let mut pause = FIRST_PAUSE;
+        while let Some((session, id)) = self.next() {
+            if self.drain_one(id).await {
+                pause = FIRST_PAUSE;
+                self.done(session);
+            } else {
+                self.defer(session);
+                self.clock.sleep_until(self.clock.moment().plus(pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+
+    /// Whether the operation is off the spool.
+    async fn drain_one(&self, id: SpoolId) -> bool {
+        let op = match self.spool.load(id).await {
+            Ok(op) => op,
+            Err(SpoolError::Corrupt(error)) => {
+                self.bury(id, &error).await;
+                return true;
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "a spooled record cannot be read yet");
+                return false;
+            }
+        };
+        match self.apply(&op, DRAIN_PATIENCE).await {
+            Ok(_) => {
+                if let Err(error) = self.spool.remove(id).await {
+                    // Applying it again changes nothing; the next process will.
+                    tracing::warn!(error = %error, "a written record stays in the spool");
+                }
+                true
+            }
+            Err(HistoryError::Permanent(error)) => {
+                self.bury(id, &error).await;
+                true
+            }
+            Err(HistoryError::Unavailable(_)) => false,
+        }
+    }
+
+    /// The oldest operation of the session whose turn it is; with none left, draining is over.
+    fn next(&self) -> Option<(SessionId, SpoolId)> {
+        let mut state = self.state();
+        let next = state.turns.front().and_then(|session| Some((*session, *state.lanes.get(session)?.front()?)));
+        state.draining = next.is_some();
+        next
+    }
+
+    /// Takes the session's oldest operation off; the next session comes first.
+    fn done(&self, session: SessionId) {
+        let backlog = {
+            let mut state = self.state();
+            let State { lanes, turns, backlog, .. } = &mut *state;
+            turns.pop_front();
+            if let Some(lane) = lanes.get_mut(&session) {
+                lane.pop_front();
+                *backlog -= 1;
+                if lane.is_empty() {
+                    lanes.remove(&session);
+                } else {
+                    turns.push_back(session);
+                }
+            }
+            *backlog
+        };
+        self.observer.backlog(backlog);
+    }
+
+    /// The next session comes first.
+    fn defer(&self, session: SessionId) {
+        let mut state = self.state();
+        state.turns.pop_front();
+        state.turns.push_back(session);
+    }
+}
+
+#[cfg(test)]
+mod tests;

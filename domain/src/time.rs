@@ -1,0 +1,146 @@
+//! Two kinds of time: [`Timestamp`], which people and stores read, and [`Moment`], which timeouts are made of.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A point of wall-clock time in whole milliseconds since 1970, UTC. Milliseconds because that is what the coarsest
+/// store (BSON) keeps, so that one message has one time everywhere.
+///
+/// Its one textual form is RFC 3339 with three digits and `Z` (`2026-11-22T10:00:00.000Z`): 24 bytes, and texts sort
+/// as times do. Any RFC 3339 time is read, finer digits are cut. Years outside 0–9999 cannot be made.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+const YEAR_0: i64 = -62_167_219_200_000;
+const YEAR_9999_END: i64 = 253_402_300_799_999;
+
+impl Timestamp {
+    /// From milliseconds since 1970; what lies outside the years 0–9999 is moved to the nearest end.
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis.clamp(YEAR_0, YEAR_9999_END))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// The same point as a chrono value.
+    pub fn as_datetime(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.0).unwrap_or_default()
+    }
+
+    /// This time, or one millisecond after `previous` if that is later: times within a session strictly increase,
+    /// whatever the clocks of the replicas say.
+    #[must_use]
+    pub fn after(self, previous: Timestamp) -> Self {
+        Self::from_millis(self.0.max(previous.0 + 1))
+    }
+
+    /// The 24 ASCII bytes of the textual form. Written by hand: a turn writes a dozen of them.
+    fn ascii(self) -> [u8; 24] {
+        let time = self.as_datetime();
+        let mut out = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |at: usize, digits: usize, mut value: u32| {
+            for place in (at..at + digits).rev() {
+                out[place] = b'0' + (value % 10) as u8;
+                value /= 10;
+            }
+        };
+        put(0, 4, time.year().unsigned_abs());
+        put(5, 2, time.month());
+        put(8, 2, time.day());
+        put(11, 2, time.hour());
+        put(14, 2, time.minute());
+        put(17, 2, time.second());
+        put(20, 3, time.timestamp_subsec_millis());
+        out
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self::from_millis(time.timestamp_millis())
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = chrono::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc).into())
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.ascii()).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.as_datetime().to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(std::str::from_utf8(&self.ascii()).unwrap_or_default())
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(|_| de::Error::custom("not an RFC 3339 time"))
+    }
+}
+
+/// A point on the process's monotonic clock, as the time since an origin that only [`Clock`](crate::ports::Clock) knows.
+/// Deadlines are moments; they mean nothing in another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Moment(pub Duration);
+
+impl Moment {
+    /// This moment and `duration`, or the end of time.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+
+    /// How long from `earlier` to this moment; zero if it is not earlier.
+    pub fn since(self, earlier: Moment) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_as_chrono_does() {
+        for millis in [0, 1, 999, 951_782_400_123, 1_763_805_600_000, -1, YEAR_0, YEAR_9999_END] {
+            let time = Timestamp::from_millis(millis);
+            assert_eq!(time.to_string(), format!("{time:?}"));
+            assert_eq!(time.to_string().parse(), Ok(time));
+        }
+    }
+
+    #[test]
+    fn reads_what_the_python_service_wrote() {
+        let time: Timestamp = "2024-05-01T12:30:00.123456+03:30".parse().expect("RFC 3339");
+        assert_eq!(time.to_string(), "2024-05-01T09:00:00.123Z");
+    }
+
+    #[test]
+    fn times_strictly_increase() {
+        let (early, late) = (Timestamp::from_millis(5), Timestamp::from_millis(9));
+        assert_eq!(late.after(early), late);
+        assert_eq!(early.after(late), Timestamp::from_millis(10));
+        assert_eq!(late.after(late), Timestamp::from_millis(10));
+    }
+}

@@ -1,0 +1,176 @@
+//! The composition root: configuration in, a running service out. The only place that names adapters.
+
+mod backends;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use chat_local::system::TrackedTasks;
+use thiserror::Error;
+use tokio::{
+    net::{TcpListener, lookup_host},
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    config::{BuiltIn, Loaded, Server, Settings, Sources},
+    http::{
+        Service,
+        server::{ConnectionLimits, serve},
+    },
+};
+
+/// A service that is ready to be run.
+pub struct App {
+    server: Server,
+    service: Service,
+    archive: chat_domain::archive::Archive,
+    tasks: Arc<TrackedTasks>,
+    upkeep: backends::Upkeep,
+    draining: Arc<AtomicBool>,
+}
+
+/// The API's OpenAPI document. It is the same for every configuration.
+///
+/// # Errors
+/// When the default configuration cannot be built, which would be our mistake.
+pub fn describe() -> Result<String, StartError> {
+    let failed = |source| StartError::Part { what: "the default configuration", source };
+    let sources = Sources::in_memory([]);
+    let loaded = Settings::load(&sources, &BuiltIn::this_build()).map_err(|errors| failed(errors.into()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { Ok(App::build(loaded)?.service.document().to_owned()) })
+}
+
+/// Why the service did not start, in a line for an operator.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {host}:{port}: {source}{}", hint(source))]
+    Listen {
+        /// `HOST`.
+        host: String,
+        /// `PORT`.
+        port: u16,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A part cannot be built.
+    #[error("{what} cannot be set up: {source}")]
+    Part {
+        /// Which part.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: chat_domain::ports::BoxError,
+    },
+    /// The operating system.
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (another program listens there; choose another with PORT or --port)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need rights; choose another with PORT or --port)",
+        _ => "",
+    }
+}
+
+/// How many connections the kernel holds for us while we are busy.
+const BACKLOG: u32 = 1024;
+
+impl App {
+    /// Builds all parts.
+    ///
+    /// # Errors
+    /// When one cannot be built.
+    pub fn build(loaded: Loaded) -> Result<Self, StartError> {
+        let draining = Arc::new(AtomicBool::new(false));
+        let parts = backends::compose(&loaded, draining.clone())?;
+        let Settings { server, .. } = loaded.settings;
+        Ok(Self {
+            server,
+            service: Service::new(parts.context),
+            archive: parts.archive,
+            tasks: parts.tasks,
+            upkeep: parts.upkeep,
+            draining,
+        })
+    }
+
+    /// Takes the configured address.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub async fn bind(&self) -> Result<TcpListener, StartError> {
+        let Server { host, port, .. } = &self.server;
+        let failed = |source| StartError::Listen { host: host.clone(), port: *port, source };
+        let address = lookup_host((host.as_str(), *port)).await.map_err(failed)?.next();
+        let address = address.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        listen(address).map_err(failed)
+    }
+
+    /// Serves until a signal says to end, then lets go in order.
+    pub async fn run(self, listener: TcpListener) {
+        match self.archive.resume().await {
+            Ok(0) => {}
+            Ok(backlog) => tracing::info!(backlog, "history left in the spool is being written"),
+            Err(error) => tracing::error!(error = %error, "the history spool cannot be read"),
+        }
+        let upkeep = self.upkeep.start();
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(event = "listening", address = %address, "listening");
+        }
+        let limits = ConnectionLimits { max_connections: self.server.max_connections, ..ConnectionLimits::default() };
+        let stop = stop_signal(self.draining.clone(), self.server.shutdown_delay);
+        let all_ended = serve(listener, self.service, limits, stop, self.server.shutdown_grace).await;
+        upkeep.abort();
+        // What has begun to be stored is stored, connections or not.
+        let stored = tokio::time::timeout(DETACHED_GRACE, self.tasks.close_and_wait()).await.is_ok();
+        if all_ended && stored {
+            tracing::info!(event = "stopped", "stopped");
+        } else {
+            tracing::warn!(
+                event = "stopped",
+                requests_ended = all_ended,
+                storing_ended = stored,
+                "stopped before all had ended"
+            );
+        }
+    }
+}
+
+/// How long what outlives its request may take after the last request has ended. A spool on disk keeps what is left.
+const DETACHED_GRACE: Duration = Duration::from_secs(5);
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+    // A restart must not wait for the connections of before to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Resolves when the service is to stop accepting: after a signal, and after the time that load balancers need to notice
+/// that it is no longer ready. A second signal ends that wait.
+async fn stop_signal(draining: Arc<AtomicBool>, delay: Duration) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be listened to: the service can only be killed");
+        return std::future::pending().await;
+    };
+    let mut next = async || tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" };
+    let name = next().await;
+    draining.store(true, Ordering::Relaxed);
+    tracing::info!(event = "draining", signal = name, delay_seconds = delay.as_secs_f64(), "draining");
+    let _ = tokio::time::timeout(delay, next()).await;
+}

@@ -1,0 +1,312 @@
+//! From settings to adapters: which one serves which port. What is not compiled in was refused with the configuration.
+
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chat_domain::{
+    admission::{Admission, BucketPolicy, OnLimiterError},
+    agent::{
+        AgentPolicy,
+        failover::{Backend, Failover},
+        window::PastRounds,
+    },
+    archive::Archive,
+    chat::{ChatPolicy, ChatService},
+    options::OptionPolicy,
+    ports::{
+        Clock, Ports,
+        health::{Health, HealthCheck, HealthState},
+        llm::{LlmPort, LlmStatus},
+        sessions::SessionStore,
+        tools::NoTools,
+    },
+    session::{MemoryLimit, MemoryLimits},
+};
+use chat_local::{
+    bypass::LocalBypass,
+    demo::DemoLlm,
+    limits::LocalLimiter,
+    sessions::{LocalSessions, SessionPolicy},
+    system::{SystemClock, SystemIds, SystemRandom, TrackedTasks},
+    unconfigured::UnconfiguredLlm,
+};
+use chat_openai::{HttpClient, ModelChoice, OpenAiConfig, OpenAiLlm};
+use poem::http::HeaderValue;
+use secrecy::ExposeSecret;
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use super::StartError;
+use crate::{
+    config::{self, CorsOrigins, Loaded, Provider, Settings},
+    http::{
+        AllowedOrigins, ApiKeys, ConfigEntry, Context, RuntimeInfo,
+        meta::{HistoryInfo, MemoryInfo, ProviderInfo},
+        metrics::Metrics,
+    },
+};
+
+/// What a service is made of.
+pub(super) struct Parts {
+    pub(super) context: Context,
+    pub(super) archive: Archive,
+    pub(super) tasks: Arc<TrackedTasks>,
+    pub(super) upkeep: Upkeep,
+}
+
+/// A wrong admin token may be tried once a second, ten times at once: the contract's numbers.
+const ADMIN_RATE: (f64, u32) = (1.0, 10);
+
+/// Between two words of the demo model: fast enough to be pleasant, slow enough to be seen.
+const DEMO_PAUSE: Duration = Duration::from_millis(30);
+
+/// A body may take this long to arrive: a megabyte over a slow phone line.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(super) fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Parts, StartError> {
+    let settings = &loaded.settings;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let tasks = Arc::new(TrackedTasks::new(Handle::current()));
+    let metrics = Arc::new(Metrics::default());
+
+    let session_policy = SessionPolicy { capacity: settings.memory.max_sessions, ttl: settings.memory.session_ttl };
+    let sessions = Arc::new(LocalSessions::new(session_policy, clock.clone()));
+    let limiter = limiter(settings.access.rate_rps, settings.access.rate_burst, &clock)?;
+    let admin_limiter = self::limiter(ADMIN_RATE.0, ADMIN_RATE.1, &clock)?;
+    let bypass = Arc::new(LocalBypass::new());
+    let archive = Archive::disabled();
+    let llm = llm(settings, &clock, &metrics)?;
+
+    let ports = Ports {
+        sessions: sessions.clone(),
+        llm: llm.clone(),
+        tools: Arc::new(NoTools::new()),
+        clock: clock.clone(),
+        ids: Arc::new(SystemIds),
+        tasks: tasks.clone(),
+        observer: metrics.clone(),
+    };
+    let policy = chat_policy(settings)?;
+    let memory = policy.memory;
+    let on_error = match settings.access.on_limiter_error {
+        config::OnLimiterError::Allow => OnLimiterError::Allow,
+        config::OnLimiterError::Deny => OnLimiterError::Deny,
+    };
+    let context = Context {
+        chat: Arc::new(ChatService::new(ports, archive.clone(), policy)),
+        archive: archive.clone(),
+        sessions: sessions.clone() as Arc<dyn SessionStore>,
+        memory,
+        options: OptionPolicy {
+            extra: settings.agent.allowed_options.iter().cloned().collect(),
+            models: settings.agent.allowed_models.iter().cloned().collect(),
+        },
+        admission: Admission { limiter: limiter.clone(), bypass: bypass.clone(), on_error },
+        admin_admission: Admission { limiter: admin_limiter.clone(), bypass, on_error },
+        api_keys: ApiKeys::new(&settings.access.api_keys),
+        admin_token: settings.access.admin_token.clone(),
+        trusted_proxies: settings.server.trusted_proxies.clone(),
+        cors: allowed_origins(&settings.server.cors_allow_origins),
+        max_body_bytes: settings.server.max_body_bytes,
+        body_timeout: BODY_TIMEOUT,
+        metrics,
+        metrics_enabled: settings.server.metrics_enabled,
+        checks: vec![Arc::new(LlmCheck(llm)), Arc::new(ArchiveCheck(archive.clone()))],
+        runtime: runtime_info(settings),
+        config: loaded.effective.iter().map(config_entry).collect(),
+        draining,
+    };
+    let upkeep = Upkeep { sessions, limiters: [limiter, admin_limiter], clock };
+    Ok(Parts { context, archive, tasks, upkeep })
+}
+
+fn limiter(rate: f64, burst: u32, clock: &Arc<dyn Clock>) -> Result<Arc<LocalLimiter>, StartError> {
+    let policy = BucketPolicy::new(rate, burst)
+        .ok_or_else(|| part("the rate limiter", "RATE_RPS and RATE_BURST let nothing through"))?;
+    Ok(Arc::new(LocalLimiter::new(policy, clock.clone())))
+}
+
+fn part(what: &'static str, source: impl Into<chat_domain::ports::BoxError>) -> StartError {
+    StartError::Part { what, source: source.into() }
+}
+
+fn llm(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Arc<dyn LlmPort>, StartError> {
+    let candidates = settings.llm.candidates();
+    match settings.provider {
+        Provider::Demo => return Ok(Arc::new(DemoLlm::new(DEMO_PAUSE))),
+        Provider::Unconfigured => {
+            return Ok(Arc::new(UnconfiguredLlm::new(
+                "No model answers here: DEFAULT_PROVIDER is set to unconfigured",
+            )));
+        }
+        Provider::McpAgent if candidates.is_empty() => {
+            let variable = settings.llm.provider.key_variable();
+            let remedy =
+                format!("No model is configured: set {variable} (or run `chat-agent demo` to try without one)");
+            return Ok(Arc::new(UnconfiguredLlm::new(remedy)));
+        }
+        Provider::McpAgent => {}
+    }
+    let http = HttpClient::new();
+    let mut backends = Vec::with_capacity(candidates.len());
+    for (index, candidate) in candidates.into_iter().enumerate() {
+        let backend = settings.llm.backend(candidate.provider);
+        // The first one's model is a client's to change; a fallback is a model that the operator chose.
+        let is_first =
+            index == 0 && candidate.model == settings.llm.model && candidate.provider == settings.llm.provider;
+        let name = if is_first {
+            candidate.provider.name().to_owned()
+        } else {
+            format!("{}:{}", candidate.provider.name(), candidate.model)
+        };
+        let model = if is_first {
+            ModelChoice::Default(candidate.model.into())
+        } else {
+            ModelChoice::Always(candidate.model.into())
+        };
+        let mut config = OpenAiConfig::new(backend.base_url.expose_secret(), model);
+        config.api_key = backend.key.clone();
+        config.attempt_timeout = settings.llm.timeout;
+        config.title = Some(settings.mcp.app_name.clone());
+        let llm = OpenAiLlm::new(config, &http, clock.clone()).map_err(|error| part("an LLM backend", error))?;
+        backends.push(Backend::new(name, Arc::new(llm) as Arc<dyn LlmPort>));
+    }
+    Ok(Arc::new(Failover::new(
+        backends,
+        settings.llm.max_retries,
+        clock.clone(),
+        Arc::new(SystemRandom),
+        metrics.clone(),
+    )))
+}
+
+fn chat_policy(settings: &Settings) -> Result<ChatPolicy, StartError> {
+    let limit = |messages: u32| MemoryLimit::new(messages).ok_or_else(|| part("memory", "a memory limit is 0"));
+    Ok(ChatPolicy {
+        memory: MemoryLimits { default: limit(settings.memory.default_limit)?, max: limit(settings.memory.max_limit)? },
+        system_prompt: settings.agent.system_prompt.as_deref().map(Into::into),
+        instruction: settings.agent.instruction.as_deref().map(Into::into),
+        turn_timeout: settings.agent.turn_timeout,
+        agent: AgentPolicy {
+            max_steps: NonZeroU32::new(settings.agent.max_steps).map_or(1, NonZeroU32::get),
+            past_rounds: match settings.agent.tool_rounds {
+                config::ToolRounds::Replay => PastRounds::Replay,
+                config::ToolRounds::Drop => PastRounds::Drop,
+            },
+        },
+    })
+}
+
+fn allowed_origins(origins: &CorsOrigins) -> AllowedOrigins {
+    match origins {
+        CorsOrigins::Any => AllowedOrigins::Any,
+        CorsOrigins::Only(origins) => {
+            AllowedOrigins::Only(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect())
+        }
+    }
+}
+
+fn config_entry(line: &config::Effective) -> ConfigEntry {
+    ConfigEntry { name: line.name.to_owned(), value: line.value.clone(), source: line.source.to_string() }
+}
+
+fn runtime_info(settings: &Settings) -> Box<dyn Fn() -> RuntimeInfo + Send + Sync> {
+    let provider = match settings.provider {
+        Provider::McpAgent if settings.llm.candidates().is_empty() => "unconfigured",
+        Provider::McpAgent => "mcp-agent",
+        Provider::Demo => "demo",
+        Provider::Unconfigured => "unconfigured",
+    };
+    let info = RuntimeInfo {
+        provider: ProviderInfo {
+            default: provider.to_owned(),
+            available: vec![provider.to_owned()],
+            llm_provider: settings.llm.provider.name().to_owned(),
+            uses_openrouter: settings.llm.provider == config::LlmProvider::OpenRouter,
+            default_model: settings.llm.model.clone(),
+            openrouter_base_url: settings.llm.openrouter.base_url.to_string(),
+            mcp_servers_configured: 0,
+            mcp_servers_active: 0,
+            mcp_server_names: Vec::new(),
+            mcp_servers_required_minimum: 1,
+        },
+        memory: MemoryInfo {
+            backend: "memory".to_owned(),
+            default_limit: settings.memory.default_limit,
+            max_limit: settings.memory.max_limit,
+        },
+        history: HistoryInfo {
+            configured_backend: settings.history.backend.name().to_owned(),
+            backend: "none".to_owned(),
+            enabled: false,
+            namespace: settings.history.namespace.clone(),
+        },
+        features: Vec::new(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        mcp_servers: Vec::new(),
+    };
+    Box::new(move || info.clone())
+}
+
+/// The model, as readiness sees it: without one nothing can be answered, but nothing is lost either, so it is never more
+/// than degraded.
+struct LlmCheck(Arc<dyn LlmPort>);
+
+#[async_trait]
+impl HealthCheck for LlmCheck {
+    async fn check(&self) -> Health {
+        let (state, last_error) = match self.0.status() {
+            LlmStatus::Ready => (HealthState::Up, None),
+            LlmStatus::Degraded { backend } => (HealthState::Degraded, Some(format!("backend {backend} is failing"))),
+            LlmStatus::Unconfigured { remedy } => (HealthState::Degraded, Some(remedy.to_string())),
+        };
+        Health { name: "llm".into(), state, since: None, last_error, backlog: None, note: None }
+    }
+}
+
+struct ArchiveCheck(Archive);
+
+#[async_trait]
+impl HealthCheck for ArchiveCheck {
+    async fn check(&self) -> Health {
+        self.0.health().unwrap_or_else(|| Health {
+            name: "history".into(),
+            state: HealthState::Up,
+            since: None,
+            last_error: None,
+            backlog: None,
+            note: Some("nothing is archived"),
+        })
+    }
+}
+
+/// What has to be done every now and then: freeing what is idle.
+pub(super) struct Upkeep {
+    sessions: Arc<LocalSessions>,
+    limiters: [Arc<LocalLimiter>; 2],
+    clock: Arc<dyn Clock>,
+}
+
+/// Memory is given back within this time of falling idle.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+impl Upkeep {
+    #[expect(clippy::disallowed_methods, reason = "upkeep runs beside all requests, from the start to the end")]
+    pub(super) fn start(self) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(SWEEP_EVERY);
+            loop {
+                ticks.tick().await;
+                let now = self.clock.moment();
+                let freed = self.sessions.sweep(now);
+                if freed > 0 {
+                    tracing::info!(freed, "idle sessions ended");
+                }
+                self.limiters.iter().for_each(|limiter| limiter.sweep(now));
+            }
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! From variables to settings, group by group. What one value may be is said here; what values may be together, in `checks`.
+
+use secrecy::ExposeSecret;
+
+use super::parse::{self, boolean, choice, integer, key, line, number, seconds, token, verbatim};
+use super::reader::Reader;
+use super::settings::*;
+use super::url::{self, SecretUrl};
+use super::variables::variable;
+
+/// The shortest timeout that is one.
+const A_MOMENT: f64 = 0.001;
+
+/// Reads every variable exactly once, whether it is going to be used or not: a mistake in one is a mistake.
+pub(super) fn assemble(reader: &mut Reader<'_>) -> Settings {
+    reader.optional("APP_CONFIG_FILE", parse::path);
+    let memory = memory(reader);
+    Settings {
+        server: server(reader),
+        access: access(reader),
+        provider: provider(reader),
+        llm: llm(reader),
+        agent: agent(reader),
+        mcp: mcp(reader),
+        history: history(reader, memory.redis.as_ref()),
+        memory,
+        log: log(reader),
+    }
+}
+
+fn server(reader: &mut Reader<'_>) -> Server {
+    let origins = reader.list("CORS_ALLOW_ORIGINS", parse::origin);
+    Server {
+        host: reader.required("HOST", parse::host),
+        port: reader.required("PORT", integer(0..=65_535)),
+        cors_allow_origins: if origins.iter().any(|origin| origin == "*") {
+            CorsOrigins::Any
+        } else {
+            CorsOrigins::Only(origins)
+        },
+        trusted_proxies: reader.list("TRUSTED_PROXIES", parse::network),
+        max_connections: reader.required("MAX_CONNECTIONS", integer(1..=u64::MAX)),
+        max_body_bytes: reader.required("MAX_BODY_BYTES", integer(1..=u64::MAX)),
+        shutdown_delay: reader.required("SHUTDOWN_DELAY_SECONDS", seconds(0.0)),
+        shutdown_grace: reader.required("SHUTDOWN_GRACE_SECONDS", seconds(0.0)),
+        metrics_enabled: reader.required("METRICS_ENABLED", boolean),
+    }
+}
+
+fn access(reader: &mut Reader<'_>) -> Access {
+    let on_error = [("allow", OnLimiterError::Allow), ("deny", OnLimiterError::Deny)];
+    Access {
+        admin_token: reader.optional("ADMIN_TOKEN", token),
+        api_keys: reader.list("API_KEYS", key),
+        // Smaller ones make waits that no clock can count.
+        rate_rps: reader.required("RATE_RPS", number(0.000_001..=1_000_000.0)),
+        rate_burst: reader.required("RATE_BURST", integer(1..=u64::from(u32::MAX))),
+        on_limiter_error: reader.required("RATE_LIMIT_ON_ERROR", choice(&on_error, &[])),
+    }
+}
+
+/// Old files name the backend here. There is one agent for all of them, so that any other name means it.
+fn provider(reader: &mut Reader<'_>) -> Provider {
+    const NAME: &str = "DEFAULT_PROVIDER";
+    let known = [("mcp-agent", Provider::McpAgent), ("demo", Provider::Demo), ("unconfigured", Provider::Unconfigured)];
+    let choose = choice(&known, &[]);
+    let chosen = reader.required(NAME, |text| Ok(choose(text).map_err(|expected| (expected, text.trim().to_owned()))));
+    chosen.unwrap_or_else(|(expected, _)| {
+        reader.warn(NAME, &format!("{expected}; anything else means mcp-agent"));
+        reader.means(NAME, variable(NAME).default);
+        Provider::McpAgent
+    })
+}
+
+fn llm(reader: &mut Reader<'_>) -> Llm {
+    let providers = [("openrouter", LlmProvider::OpenRouter), ("openai", LlmProvider::OpenAi)];
+    let provider = reader.required("MCP_AGENT_LLM", choice(&providers, &[]));
+    let openrouter_key = reader.optional("OPENROUTER_KEY", key);
+    let openai_key = reader.optional("OPENAI_API_KEY", key);
+    let openai_url = reader.required("OPENAI_BASE_URL", url::base_url);
+    let openrouter_model = reader.required("OPENROUTER_MODEL", line);
+    let model = reader.optional("MCP_AGENT_MODEL", line);
+    Llm {
+        provider,
+        model: model.unwrap_or(openrouter_model),
+        openrouter: Backend {
+            is_configured: openrouter_key.is_some(),
+            key: openrouter_key,
+            base_url: reader.required("OPENROUTER_BASE_URL", url::base_url),
+        },
+        openai: Backend {
+            is_configured: openai_key.is_some() || openai_url.expose_secret() != variable("OPENAI_BASE_URL").default,
+            key: openai_key,
+            base_url: openai_url,
+        },
+        fallbacks: reader.list("LLM_FALLBACKS", parse::fallback),
+        max_retries: reader.required("LLM_MAX_RETRIES", integer(0..=100)),
+        timeout: reader.required("PROVIDER_TIMEOUT_SECONDS", seconds(A_MOMENT)),
+    }
+}
+
+fn agent(reader: &mut Reader<'_>) -> Agent {
+    let tool_rounds = [("replay", ToolRounds::Replay), ("drop", ToolRounds::Drop)];
+    Agent {
+        system_prompt: reader.optional("INITIAL_SYSTEM_PROMPT", verbatim),
+        instruction: reader.optional("MCP_AGENT_INSTRUCTION", verbatim),
+        // The last call must answer without tools, so that with a single one there would never be any.
+        max_steps: reader.required("AGENT_MAX_STEPS", integer(2..=1000)),
+        turn_timeout: reader.required("TURN_TIMEOUT_SECONDS", seconds(A_MOMENT)),
+        tool_rounds: reader.required("MEMORY_TOOL_ROUNDS", choice(&tool_rounds, &[])),
+        allowed_options: reader.list("ALLOWED_OPTIONS", parse::word),
+        allowed_models: reader.list("ALLOWED_MODELS", parse::word),
+    }
+}
+
+fn mcp(reader: &mut Reader<'_>) -> Mcp {
+    Mcp {
+        config_file: reader.optional("MCP_AGENT_CONFIG", parse::path),
+        servers: reader.list("MCP_AGENT_SERVERS", parse::word),
+        app_name: reader.required("MCP_AGENT_APP_NAME", line),
+        default_server: reader.optional("MCP_SERVER_URL", url::http_url),
+        default_server_key: reader.optional("MCP_API_KEY", key),
+        tool_timeout: reader.required("MCP_TOOL_TIMEOUT_SECONDS", seconds(A_MOMENT)),
+        start_timeout: reader.required("MCP_START_TIMEOUT_SECONDS", seconds(0.0)),
+        result_max_bytes: reader.required("MCP_RESULT_MAX_BYTES", integer(1..=u64::MAX)),
+        log_stderr: reader.required("MCP_LOG_STDERR", boolean),
+    }
+}
+
+fn memory(reader: &mut Reader<'_>) -> Memory {
+    Memory {
+        default_limit: reader.required("MEMORY_DEFAULT", integer(1..=u64::from(u32::MAX))),
+        max_limit: reader.required("MEMORY_MAX", integer(1..=u64::from(u32::MAX))),
+        session_ttl: Some(reader.required("SESSION_TTL_SECONDS", seconds(0.0))).filter(|ttl| !ttl.is_zero()),
+        max_sessions: reader.required("MAX_SESSIONS", integer(1..=u64::MAX)),
+        redis: reader.optional("REDIS_URL", url::redis_url),
+    }
+}
+
+fn history(reader: &mut Reader<'_>, redis: Option<&SecretUrl>) -> History {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        None,
+        MySql,
+        MongoDb,
+        Redis,
+    }
+    let kinds = [("none", Kind::None), ("mysql", Kind::MySql), ("mongodb", Kind::MongoDb), ("redis", Kind::Redis)];
+    let kind = reader.required("HISTORY_STORAGE_BACKEND", choice(&kinds, &[]));
+    // What is required is read as optional: it is only missing when its backend is chosen, which the checks know.
+    let mysql = MySql {
+        host: reader.required("HISTORY_MYSQL_HOST", parse::host),
+        port: reader.required("HISTORY_MYSQL_PORT", integer(1..=65_535)),
+        user: reader.optional("HISTORY_MYSQL_USER", line).unwrap_or_default(),
+        password: reader.optional("HISTORY_MYSQL_PASSWORD", parse::password),
+        database: reader.optional("HISTORY_MYSQL_DATABASE", parse::database).unwrap_or_default(),
+        session_table: reader.required("HISTORY_MYSQL_SESSION_TABLE", parse::table),
+        message_table: reader.required("HISTORY_MYSQL_MESSAGE_TABLE", parse::table),
+    };
+    let mongodb = MongoDb {
+        uri: reader.required("HISTORY_MONGODB_URI", url::mongodb_uri),
+        database: reader.required("HISTORY_MONGODB_DATABASE", parse::database),
+        session_collection: reader.required("HISTORY_MONGODB_SESSION_COLLECTION", parse::collection),
+        message_collection: reader.required("HISTORY_MONGODB_MESSAGE_COLLECTION", parse::collection),
+    };
+    let own_redis = reader.optional("HISTORY_REDIS_URL", url::redis_url);
+    History {
+        backend: match kind {
+            Kind::None => HistoryBackend::None,
+            Kind::MySql => HistoryBackend::MySql(mysql),
+            Kind::MongoDb => HistoryBackend::MongoDb(mongodb),
+            Kind::Redis => {
+                HistoryBackend::Redis(own_redis.or_else(|| redis.cloned()).unwrap_or_else(SecretUrl::nowhere))
+            }
+        },
+        namespace: reader.required("HISTORY_NAMESPACE", parse::namespace),
+        spool_dir: reader.optional("HISTORY_SPOOL_DIR", parse::path),
+    }
+}
+
+fn log(reader: &mut Reader<'_>) -> Log {
+    let levels = [
+        ("TRACE", LogLevel::Trace),
+        ("DEBUG", LogLevel::Debug),
+        ("INFO", LogLevel::Info),
+        ("WARNING", LogLevel::Warn),
+        ("ERROR", LogLevel::Error),
+        ("CRITICAL", LogLevel::Error),
+        ("OFF", LogLevel::Off),
+    ];
+    let aliases = [("WARN", LogLevel::Warn), ("FATAL", LogLevel::Error)];
+    let formats = [("json", LogFormat::Json), ("text", LogFormat::Text)];
+    Log {
+        level: reader.required("LOG_LEVEL", choice(&levels, &aliases)),
+        format: reader.required("LOG_FORMAT", choice(&formats, &[])),
+    }
+}

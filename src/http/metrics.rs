@@ -1,0 +1,464 @@
+//! What is counted, and the two forms in which it is told: JSON and Prometheus's text. Both read the same counters.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use chat_domain::{
+    message::Usage,
+    ports::{CallCount, Observer},
+};
+use poem::http::Method;
+use serde::Serialize;
+
+/// Upper bounds of the latency buckets in milliseconds. A turn takes from one (a scripted model) to minutes (a chain of
+/// tools); steps of about 1.5 keep percentiles within a fifth.
+const BUCKETS_MS: [f64; 24] = [
+    1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 25.0, 40.0, 60.0, 100.0, 150.0, 250.0, 400.0, 600.0, 1_000.0, 1_500.0,
+    2_500.0, 5_000.0, 10_000.0, 20_000.0, 45_000.0, 100_000.0, 300_000.0,
+];
+
+/// Counts, without locks on the way of a turn.
+pub struct Metrics {
+    began: Instant,
+    requests: [AtomicU64; METHODS.len()],
+    /// By status, from 100.
+    responses: [AtomicU64; 500],
+    latency: Histogram,
+    prompt_tokens: AtomicU64,
+    completion_tokens: AtomicU64,
+    rate_limited: AtomicU64,
+    limiter_errors: AtomicU64,
+    open_circuits: AtomicU64,
+    backlog: AtomicU64,
+    dead_letters: AtomicU64,
+    llm: RwLock<BTreeMap<Arc<str>, Arc<Calls>>>,
+    tools: RwLock<BTreeMap<Arc<str>, Arc<Calls>>>,
+}
+
+/// Chat traffic is only posted; the rest is there for the day it is not.
+const METHODS: [&str; 2] = ["POST", "OTHER"];
+
+/// The calls of one backend or tool server.
+#[derive(Default)]
+struct Calls {
+    latency: Histogram,
+    failed: AtomicU64,
+}
+
+#[derive(Default)]
+struct Histogram {
+    /// The last one holds what is above all bounds.
+    buckets: [AtomicU64; BUCKETS_MS.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    fn record(&self, took: Duration) {
+        let millis = took.as_secs_f64() * 1000.0;
+        self.buckets[BUCKETS_MS.partition_point(|bound| *bound < millis)].fetch_add(1, Relaxed);
+        self.sum_us.fetch_add(took.as_micros().try_into().unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn count(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.load(Relaxed)).sum()
+    }
+
+    fn sum_ms(&self) -> f64 {
+        self.sum_us.load(Relaxed) as f64 / 1000.0
+    }
+
+    fn average_ms(&self) -> f64 {
+        match self.count() {
+            0 => 0.0,
+            count => self.sum_ms() / count as f64,
+        }
+    }
+
+    /// The value below which `share` of all lie, evenly spread within its bucket.
+    fn percentile_ms(&self, share: f64) -> f64 {
+        let counts: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
+        let mut left = counts.iter().sum::<u64>() as f64 * share;
+        if left == 0.0 {
+            return 0.0;
+        }
+        for (index, count) in counts.into_iter().enumerate() {
+            let count = count as f64;
+            if count >= left {
+                let low = if index == 0 { 0.0 } else { BUCKETS_MS[index - 1] };
+                let high = BUCKETS_MS.get(index).copied().unwrap_or(low);
+                return low + (high - low) * left / count;
+            }
+            left -= count;
+        }
+        BUCKETS_MS[BUCKETS_MS.len() - 1]
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            requests: Default::default(),
+            responses: [const { AtomicU64::new(0) }; 500],
+            latency: Histogram::default(),
+            prompt_tokens: AtomicU64::default(),
+            completion_tokens: AtomicU64::default(),
+            rate_limited: AtomicU64::default(),
+            limiter_errors: AtomicU64::default(),
+            open_circuits: AtomicU64::default(),
+            backlog: AtomicU64::default(),
+            dead_letters: AtomicU64::default(),
+            llm: RwLock::default(),
+            tools: RwLock::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// A chat request has come.
+    pub fn request(&self, method: &Method) {
+        let index = usize::from(method != Method::POST);
+        self.requests[index].fetch_add(1, Relaxed);
+    }
+
+    /// A chat request was answered.
+    pub fn response(&self, status: u16, took: Duration) {
+        if let Some(counter) = usize::from(status).checked_sub(100).and_then(|index| self.responses.get(index)) {
+            counter.fetch_add(1, Relaxed);
+        }
+        self.latency.record(took);
+    }
+
+    /// A request was refused for being one too many.
+    pub fn rate_limited(&self) {
+        self.rate_limited.fetch_add(1, Relaxed);
+    }
+
+    /// The limiter did not answer.
+    pub fn limiter_error(&self) {
+        self.limiter_errors.fetch_add(1, Relaxed);
+    }
+
+    /// How long the service has been running.
+    pub fn uptime(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// All numbers, with the number of sessions, which is the store's to know.
+    pub fn snapshot(&self, active_sessions: u64) -> Snapshot {
+        let named = |counters: &[AtomicU64], name: &dyn Fn(usize) -> String| -> BTreeMap<String, u64> {
+            let counted = counters.iter().enumerate().map(|(index, counter)| (index, counter.load(Relaxed)));
+            counted.filter(|(_, count)| *count > 0).map(|(index, count)| (name(index), count)).collect()
+        };
+        let requests_by_method = named(&self.requests, &|index| METHODS[index].to_owned());
+        let responses_by_status = named(&self.responses, &|index| (index + 100).to_string());
+        Snapshot {
+            requests_total: requests_by_method.values().sum(),
+            responses_total: responses_by_status.values().sum(),
+            errors_total: self.responses[400..].iter().map(|counter| counter.load(Relaxed)).sum(),
+            requests_by_method,
+            responses_by_status,
+            request_latency_avg_ms: round(self.latency.average_ms()),
+            request_latency_ms: Percentiles {
+                p50: round(self.latency.percentile_ms(0.5)),
+                p95: round(self.latency.percentile_ms(0.95)),
+                p99: round(self.latency.percentile_ms(0.99)),
+            },
+            tokens: Tokens {
+                prompt: self.prompt_tokens.load(Relaxed),
+                completion: self.completion_tokens.load(Relaxed),
+            },
+            llm_calls_total: total(&self.llm),
+            tool_calls_total: total(&self.tools),
+            rate_limited_total: self.rate_limited.load(Relaxed),
+            active_sessions,
+            uptime_seconds: round(self.uptime().as_secs_f64()),
+        }
+    }
+
+    /// All numbers in Prometheus's text format; `open_metrics` chooses its successor's dialect.
+    pub fn text(&self, active_sessions: u64, open_metrics: bool) -> String {
+        let snapshot = self.snapshot(active_sessions);
+        let mut text = Text { out: String::with_capacity(8 * 1024), open_metrics };
+        text.counter("chat_requests", "Chat requests by method", "method", &snapshot.requests_by_method);
+        text.counter("chat_responses", "Chat responses by status", "status", &snapshot.responses_by_status);
+        text.single(
+            "chat_errors",
+            "counter",
+            "Chat responses with a status of 500 or more",
+            snapshot.errors_total as f64,
+        );
+        text.histograms(
+            "chat_request_duration_seconds",
+            "From a chat request's arrival to the end of its answer",
+            [("", "", &self.latency)],
+        );
+        let tokens = [("prompt", snapshot.tokens.prompt), ("completion", snapshot.tokens.completion)];
+        text.counter(
+            "chat_tokens",
+            "Tokens as backends report them",
+            "kind",
+            &tokens.map(|(kind, count)| (kind.to_owned(), count)).into(),
+        );
+        text.calls("chat_llm", "backend", "LLM attempts", &self.llm);
+        text.calls("chat_tool", "server", "Tool calls", &self.tools);
+        text.single(
+            "chat_rate_limited",
+            "counter",
+            "Requests refused for being too many",
+            snapshot.rate_limited_total as f64,
+        );
+        text.single(
+            "chat_limiter_errors",
+            "counter",
+            "Requests the limiter could not judge",
+            self.limiter_errors.load(Relaxed) as f64,
+        );
+        text.single("chat_active_sessions", "gauge", "Sessions now", active_sessions as f64);
+        text.single(
+            "chat_llm_open_circuits",
+            "gauge",
+            "LLM backends that are left alone now",
+            self.open_circuits.load(Relaxed) as f64,
+        );
+        text.single(
+            "chat_history_backlog",
+            "gauge",
+            "Archive operations that wait for the database",
+            self.backlog.load(Relaxed) as f64,
+        );
+        text.single(
+            "chat_history_dead_letters",
+            "counter",
+            "Archive records no database takes",
+            self.dead_letters.load(Relaxed) as f64,
+        );
+        text.single("chat_uptime_seconds", "gauge", "Since the start", self.uptime().as_secs_f64());
+        if open_metrics {
+            text.out.push_str("# EOF\n");
+        }
+        text.out
+    }
+}
+
+fn calls_of(family: &RwLock<BTreeMap<Arc<str>, Arc<Calls>>>, name: &str) -> Arc<Calls> {
+    if let Some(calls) = family.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        return calls.clone();
+    }
+    family.write().unwrap_or_else(PoisonError::into_inner).entry(name.into()).or_default().clone()
+}
+
+fn total(family: &RwLock<BTreeMap<Arc<str>, Arc<Calls>>>) -> u64 {
+    family.read().unwrap_or_else(PoisonError::into_inner).values().map(|calls| calls.latency.count()).sum()
+}
+
+/// Three decimals are what anybody reads.
+fn round(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+impl Observer for Metrics {
+    fn llm_call(&self, call: CallCount<'_>) {
+        record(&self.llm, call);
+    }
+
+    fn tool_call(&self, call: CallCount<'_>, _tool: &str) {
+        // A tool that no server has is the model's invention; its name is no label.
+        record(&self.tools, CallCount { name: if call.name.is_empty() { "unknown" } else { call.name }, ..call });
+    }
+
+    fn tokens(&self, usage: &Usage) {
+        self.prompt_tokens.fetch_add(usage.prompt_tokens(), Relaxed);
+        self.completion_tokens.fetch_add(usage.completion_tokens(), Relaxed);
+    }
+
+    fn circuit(&self, _backend: &str, open: bool) {
+        if open {
+            self.open_circuits.fetch_add(1, Relaxed)
+        } else {
+            self.open_circuits.fetch_sub(1, Relaxed)
+        };
+    }
+
+    fn backlog(&self, operations: usize) {
+        self.backlog.store(operations as u64, Relaxed);
+    }
+
+    fn dead_letter(&self) {
+        self.dead_letters.fetch_add(1, Relaxed);
+    }
+}
+
+fn record(family: &RwLock<BTreeMap<Arc<str>, Arc<Calls>>>, call: CallCount<'_>) {
+    let calls = calls_of(family, call.name);
+    calls.latency.record(call.took);
+    calls.failed.fetch_add(u64::from(call.failed), Relaxed);
+}
+
+/// All numbers as JSON.
+#[derive(Debug, Serialize, poem_openapi::Object)]
+#[oai(rename = "Metrics")]
+pub struct Snapshot {
+    /// Chat requests: sessions made and messages posted.
+    pub requests_total: u64,
+    /// Chat responses, those refused by the limiter among them.
+    pub responses_total: u64,
+    /// Chat responses with a status of 500 or more.
+    pub errors_total: u64,
+    /// Chat requests by method.
+    pub requests_by_method: BTreeMap<String, u64>,
+    /// Chat responses by status.
+    pub responses_by_status: BTreeMap<String, u64>,
+    /// Mean time of a chat request in milliseconds.
+    pub request_latency_avg_ms: f64,
+    /// Percentiles of it.
+    pub request_latency_ms: Percentiles,
+    /// Tokens as backends report them.
+    pub tokens: Tokens,
+    /// Attempts at LLM backends.
+    pub llm_calls_total: u64,
+    /// Tool calls.
+    pub tool_calls_total: u64,
+    /// Requests refused for being too many.
+    pub rate_limited_total: u64,
+    /// Sessions now.
+    pub active_sessions: u64,
+    /// Seconds since the start.
+    pub uptime_seconds: f64,
+}
+
+/// Percentiles in milliseconds.
+#[derive(Debug, Serialize, poem_openapi::Object)]
+pub struct Percentiles {
+    /// Half are faster.
+    pub p50: f64,
+    /// One in twenty is slower.
+    pub p95: f64,
+    /// One in a hundred is slower.
+    pub p99: f64,
+}
+
+/// Tokens.
+#[derive(Debug, Serialize, poem_openapi::Object)]
+pub struct Tokens {
+    /// Read by models.
+    pub prompt: u64,
+    /// Written by models.
+    pub completion: u64,
+}
+
+/// Writes Prometheus's text format. In the older dialect a counter's name ends in `_total` in its `TYPE` line too, in
+/// OpenMetrics only in its samples.
+struct Text {
+    out: String,
+    open_metrics: bool,
+}
+
+impl Text {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let suffix = if kind == "counter" && !self.open_metrics { "_total" } else { "" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.out, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: f64) {
+        self.head(name, kind, help);
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        let _ = writeln!(self.out, "{name}{suffix} {value}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, label: &str, values: &BTreeMap<String, u64>) {
+        self.head(name, "counter", help);
+        for (value, count) in values {
+            let _ = writeln!(self.out, "{name}_total{{{label}=\"{}\"}} {count}", escape(value));
+        }
+    }
+
+    fn calls(&mut self, name: &str, label: &str, help: &str, family: &RwLock<BTreeMap<Arc<str>, Arc<Calls>>>) {
+        let family = family.read().unwrap_or_else(PoisonError::into_inner);
+        let failed = family.iter().map(|(key, calls)| (key.to_string(), calls.failed.load(Relaxed))).collect();
+        let all: Vec<_> = family.iter().map(|(key, calls)| (label, &**key, &calls.latency)).collect();
+        self.histograms(&format!("{name}_duration_seconds"), help, all);
+        self.counter(&format!("{name}_failures"), &format!("{help} that failed"), label, &failed);
+    }
+
+    fn histograms<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        all: impl IntoIterator<Item = (&'a str, &'a str, &'a Histogram)>,
+    ) {
+        self.head(name, "histogram", help);
+        for (label, value, histogram) in all {
+            let label = if label.is_empty() { String::new() } else { format!("{label}=\"{}\"", escape(value)) };
+            let comma = if label.is_empty() { "" } else { "," };
+            let braces = if label.is_empty() { String::new() } else { format!("{{{label}}}") };
+            let mut count = 0;
+            for (index, bucket) in histogram.buckets.iter().enumerate() {
+                count += bucket.load(Relaxed);
+                let bound = BUCKETS_MS.get(index).map_or("+Inf".to_owned(), |bound| (bound / 1000.0).to_string());
+                let _ = writeln!(self.out, "{name}_bucket{{{label}{comma}le=\"{bound}\"}} {count}");
+            }
+            let sum = histogram.sum_ms() / 1000.0;
+            let _ = writeln!(self.out, "{name}_sum{braces} {sum}\n{name}_count{braces} {count}");
+        }
+    }
+}
+
+fn escape(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_lie_within_their_bucket() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.percentile_ms(0.99), 0.0);
+        for millis in 1..=100 {
+            histogram.record(Duration::from_millis(millis));
+        }
+        let (p50, p99) = (histogram.percentile_ms(0.5), histogram.percentile_ms(0.99));
+        assert!((40.0..=60.0).contains(&p50) && (60.0..=100.0).contains(&p99), "{p50} {p99}");
+        assert_eq!(histogram.average_ms(), 50.5);
+    }
+
+    #[test]
+    fn both_forms_tell_the_same_numbers() {
+        let metrics = Metrics::default();
+        metrics.request(&Method::POST);
+        metrics.request(&Method::POST);
+        metrics.response(200, Duration::from_millis(7));
+        metrics.response(502, Duration::from_millis(9));
+        metrics.llm_call(CallCount { name: "open\"router", took: Duration::from_millis(5), failed: true });
+        let snapshot = metrics.snapshot(3);
+        assert_eq!((snapshot.requests_total, snapshot.responses_total, snapshot.errors_total), (2, 2, 1));
+        assert_eq!(snapshot.llm_calls_total, 1);
+        let text = metrics.text(3, false);
+        for line in [
+            "# TYPE chat_requests_total counter",
+            "chat_requests_total{method=\"POST\"} 2",
+            "chat_responses_total{status=\"502\"} 1",
+            "chat_errors_total 1",
+            "chat_request_duration_seconds_bucket{le=\"0.0075\"} 1",
+            "chat_request_duration_seconds_bucket{le=\"+Inf\"} 2",
+            "chat_request_duration_seconds_count 2",
+            "chat_llm_duration_seconds_count{backend=\"open\\\"router\"} 1",
+            "chat_llm_failures_total{backend=\"open\\\"router\"} 1",
+            "chat_active_sessions 3",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} is missing in\n{text}");
+        }
+        let open = metrics.text(3, true);
+        assert!(open.contains("# TYPE chat_requests counter\n") && open.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,157 @@
+//! A turn as Server-Sent Events: its events written out, one frame each.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chat_domain::agent::events::{TurnEvent, TurnEvents};
+use futures_util::Stream;
+use poem::{
+    Body, IntoResponse, Response,
+    http::{HeaderValue, header},
+};
+use poem_openapi::{
+    payload::Payload,
+    registry::{MetaSchema, MetaSchemaRef},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::{
+    dto::{TurnView, arguments},
+    errors::ApiError,
+    request::RequestRecord,
+};
+
+/// How often a silent stream shows that it is alive: proxies close connections after 30 to 60 s without a byte.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// A response body of `text/event-stream`.
+pub(super) struct EventFrames {
+    events: TurnEvents,
+    record: Arc<RequestRecord>,
+}
+
+impl EventFrames {
+    /// The events of a turn. The request is over when the stream is.
+    pub(super) fn new(events: TurnEvents, record: Arc<RequestRecord>) -> Self {
+        Self { events, record }
+    }
+}
+
+impl Payload for EventFrames {
+    const CONTENT_TYPE: &'static str = "text/event-stream";
+
+    fn schema_ref() -> MetaSchemaRef {
+        let description = "Events `message.started`, `message.delta`, `tool.started`, `tool.finished` and at the end `message.completed`, whose data is the whole JSON answer, or `error`, whose data is an error body.";
+        MetaSchemaRef::Inline(Box::new(MetaSchema { description: Some(description), ..MetaSchema::new("string") }))
+    }
+}
+
+impl IntoResponse for EventFrames {
+    fn into_response(self) -> Response {
+        let mut alive = tokio::time::interval(KEEP_ALIVE);
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        alive.reset();
+        let frames = Frames { events: self.events, record: Some(self.record), alive, next_id: 1 };
+        let mut response = Response::builder().content_type(Self::CONTENT_TYPE).body(Body::from_bytes_stream(frames));
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        // nginx would gather the events until its buffer is full.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
+    }
+}
+
+struct Frames {
+    events: TurnEvents,
+    /// Let go with the last frame.
+    record: Option<Arc<RequestRecord>>,
+    alive: Interval,
+    next_id: u64,
+}
+
+impl Stream for Frames {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let Some(record) = &this.record else { return Poll::Ready(None) };
+        match Pin::new(&mut this.events).poll_next(cx) {
+            Poll::Ready(Some(event)) => {
+                let is_last = matches!(event, TurnEvent::Completed(_) | TurnEvent::Failed(_));
+                let frame = frame(event, this.next_id, record);
+                this.next_id += 1;
+                this.alive.reset();
+                if is_last {
+                    this.record = None;
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                this.record = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                ready!(this.alive.poll_tick(cx));
+                Poll::Ready(Some(Ok(Bytes::from_static(b": alive\n\n"))))
+            }
+        }
+    }
+}
+
+/// One event as it goes over the wire.
+fn frame(event: TurnEvent, id: u64, record: &RequestRecord) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Data<'a> {
+        Started { session_id: chat_domain::session::SessionId, request_id: &'a str },
+        Delta { content: &'a str },
+        ToolStarted { call_id: &'a str, server: &'a str, tool: &'a str, arguments: Box<RawValue> },
+        ToolFinished { call_id: &'a str, server: &'a str, tool: &'a str, is_error: bool, duration_ms: u64 },
+    }
+    match event {
+        TurnEvent::Started { session } => {
+            write("message.started", id, &Data::Started { session_id: session, request_id: record.id.as_str() })
+        }
+        TurnEvent::Delta(content) => write("message.delta", id, &Data::Delta { content: &content }),
+        TurnEvent::ToolStarted { call, server, tool } => {
+            let arguments = arguments(&call.arguments);
+            write("tool.started", id, &Data::ToolStarted { call_id: &call.id, server: &server, tool: &tool, arguments })
+        }
+        TurnEvent::ToolFinished { call_id, server, tool, is_error, took } => {
+            let duration_ms = took.as_millis().try_into().unwrap_or(u64::MAX);
+            let (call_id, server, tool) = (&*call_id, &*server, &*tool);
+            write("tool.finished", id, &Data::ToolFinished { call_id, server, tool, is_error, duration_ms })
+        }
+        TurnEvent::Completed(outcome) => {
+            record.set_turn(&outcome);
+            write("message.completed", id, &TurnView::from(&*outcome))
+        }
+        TurnEvent::Failed(error) => {
+            let error = ApiError::from(error);
+            record.set_status(error.status.as_u16());
+            write("error", id, &error.body(record.id.as_str()))
+        }
+    }
+}
+
+/// Our JSON is on one line: serde escapes line ends in strings.
+fn write(name: &str, id: u64, data: &impl Serialize) -> Bytes {
+    let mut frame = Vec::with_capacity(128);
+    frame.extend_from_slice(b"id: ");
+    frame.extend_from_slice(id.to_string().as_bytes());
+    frame.extend_from_slice(b"\nevent: ");
+    frame.extend_from_slice(name.as_bytes());
+    frame.extend_from_slice(b"\ndata: ");
+    // Writing to a Vec cannot fail, and our values have string keys.
+    let _ = serde_json::to_writer(&mut frame, data);
+    frame.extend_from_slice(b"\n\n");
+    frame.into()
+}

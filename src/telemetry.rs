@@ -1,0 +1,248 @@
+//! Logs: one JSON object a line on stderr, written by a thread of its own so that no turn waits for a terminal or a disk.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal},
+};
+
+use serde::ser::{SerializeMap, Serializer};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter, format::Writer},
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    util::SubscriberInitExt,
+};
+
+/// How a log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// Lines for people.
+    Text,
+}
+
+/// Our crates: what a configured level is about. Everybody else stays at WARN, since at DEBUG they print bodies.
+const OURS: [&str; 4] = ["chat_agent", "chat_domain", "chat_local", "chat_openai"];
+
+/// Lines that may wait for the writer; further ones are dropped rather than waited for.
+const BUFFERED_LINES: usize = 16_384;
+
+/// Installs the log for the whole process. What is still buffered is written when the guard is dropped.
+pub fn init(level: LevelFilter, format: Format) -> WorkerGuard {
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(BUFFERED_LINES).lossy(true).finish(io::stderr());
+    let targets = OURS
+        .iter()
+        .fold(Targets::new().with_default(LevelFilter::WARN), |targets, ours| targets.with_target(*ours, level));
+    let registry = tracing_subscriber::registry().with(targets);
+    let _ = match format {
+        Format::Json => registry.with(layer(writer)).try_init(),
+        Format::Text => {
+            let text = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(io::stderr().is_terminal());
+            registry.with(text).try_init()
+        }
+    };
+    guard
+}
+
+fn layer<S, W>(writer: W) -> impl tracing_subscriber::Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + 'static,
+{
+    tracing_subscriber::fmt::layer().fmt_fields(SpanFields).event_format(JsonLines).with_writer(writer)
+}
+
+/// `timestamp, level, target, message`, then the event's fields, then those of the spans around it that it lacks.
+struct JsonLines;
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = Vec::with_capacity(512);
+        write_line(ctx, &mut line, event).map_err(|_| fmt::Error)?;
+        line.push(b'\n');
+        out.write_str(std::str::from_utf8(&line).map_err(|_| fmt::Error)?)
+    }
+}
+
+fn write_line<S, N>(ctx: &FmtContext<'_, S, N>, line: &mut Vec<u8>, event: &Event<'_>) -> Result<(), serde_json::Error>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let mut serializer = serde_json::Serializer::new(line);
+    let mut map = serializer.serialize_map(None)?;
+    let now = chat_domain::ports::Clock::now(&chat_local::system::SystemClock::new());
+    map.serialize_entry("timestamp", &now)?;
+    map.serialize_entry("level", level(event.metadata().level()))?;
+    map.serialize_entry("target", event.metadata().target())?;
+    let mut message = Message(None);
+    event.record(&mut message);
+    map.serialize_entry("message", message.0.as_deref().unwrap_or_default())?;
+    let mut fields = Fields { map: &mut map, error: None, has_request_id: false };
+    event.record(&mut fields);
+    let Fields { error, has_request_id, .. } = fields;
+    if let Some(error) = error {
+        return Err(error);
+    }
+    // Of all spans only the request's has a field: its id.
+    if !has_request_id {
+        for span in ctx.event_scope().into_iter().flatten() {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+                && !fields.fields.is_empty()
+            {
+                map.serialize_entry("request_id", &fields.fields)?;
+            }
+        }
+    }
+    map.end()
+}
+
+fn level(level: &Level) -> &'static str {
+    match *level {
+        Level::ERROR => "ERROR",
+        // The Python service's word.
+        Level::WARN => "WARNING",
+        Level::INFO => "INFO",
+        Level::DEBUG => "DEBUG",
+        Level::TRACE => "TRACE",
+    }
+}
+
+struct Message(Option<String>);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = Some(format!("{value:?}"));
+        }
+    }
+}
+
+struct Fields<'a, M: SerializeMap> {
+    map: &'a mut M,
+    error: Option<M::Error>,
+    has_request_id: bool,
+}
+
+impl<M: SerializeMap> Fields<'_, M> {
+    fn entry(&mut self, field: &Field, value: &(impl serde::Serialize + ?Sized)) {
+        if field.name() == "message" || self.error.is_some() {
+            return;
+        }
+        self.has_request_id |= field.name() == "request_id";
+        self.error = self.map.serialize_entry(field.name(), value).err();
+    }
+}
+
+impl<M: SerializeMap> Visit for Fields<'_, M> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.entry(field, &value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.entry(field, &value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.entry(field, &value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.entry(field, &value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.entry(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.entry(field, &format_args!("{value:?}"));
+    }
+}
+
+/// Keeps a span's values bare, to be written as JSON with each of its events.
+struct SpanFields;
+
+impl<'w> FormatFields<'w> for SpanFields {
+    fn format_fields<R: tracing_subscriber::field::RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        struct Bare<'w>(Writer<'w>, fmt::Result);
+        impl Visit for Bare<'_> {
+            fn record_str(&mut self, _: &Field, value: &str) {
+                self.1 = self.0.write_str(value);
+            }
+
+            fn record_debug(&mut self, _: &Field, value: &dyn fmt::Debug) {
+                self.1 = write!(self.0, "{value:?}");
+            }
+        }
+        let mut bare = Bare(writer, Ok(()));
+        fields.record(&mut bare);
+        bare.1
+    }
+
+    fn add_fields(&self, _: &'w mut FormattedFields<Self>, _: &span::Record<'_>) -> fmt::Result {
+        // No span of ours learns a field later.
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_json_object_with_the_request_it_belongs_to() {
+        let lines = Lines::default();
+        let written = lines.clone();
+        let subscriber = tracing_subscriber::registry().with(layer(move || lines.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info_span!("request", request_id = "r\"1").in_scope(|| {
+                tracing::warn!(status_code = 502u16, took = 1.5, path = "/a\nb", error = %"it\tbroke", "something failed");
+                tracing::info!(request_id = "own", "named");
+            });
+        });
+        let text = String::from_utf8(written.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).expect("UTF-8");
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(lines.len(), 2);
+        assert!(text.starts_with("{\"timestamp\":\"2"), "{text}");
+        let first = &lines[0];
+        assert_eq!(
+            (&first["level"], &first["message"], &first["request_id"]),
+            (&"WARNING".into(), &"something failed".into(), &"r\"1".into())
+        );
+        assert_eq!(
+            (&first["status_code"], &first["took"], &first["path"], &first["error"]),
+            (&502.into(), &1.5.into(), &"/a\nb".into(), &"it\tbroke".into())
+        );
+        assert_eq!(lines[1]["request_id"], "own");
+    }
+}

@@ -1,0 +1,131 @@
+//! The tables and the raw figures.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::Failure;
+use crate::machine::Machine;
+use crate::rounds::{Figures, Rounds};
+use crate::targets::{Limit, NGINX, PASSTHROUGH, SERVICE, SSE_PROXY, Target};
+
+/// Everything that was found out.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    machine: Machine,
+    /// The raw figures of each phase.
+    phases: Map<String, Value>,
+    targets: Vec<Target>,
+    wrong_answers: usize,
+}
+
+impl Report {
+    /// An empty one, of this machine.
+    pub(crate) fn new() -> Self {
+        Self { machine: Machine::this(), phases: Map::new(), targets: Vec::new(), wrong_answers: 0 }
+    }
+
+    /// The machine it is about.
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Adds a phase's raw figures and the targets that they meet or miss.
+    pub(crate) fn add(
+        &mut self,
+        phase: String,
+        raw: &impl Serialize,
+        targets: impl IntoIterator<Item = Target>,
+    ) -> Result<(), Failure> {
+        self.phases.insert(phase, serde_json::to_value(raw)?);
+        self.targets.extend(targets);
+        Ok(())
+    }
+
+    /// Takes wrong answers down.
+    pub(crate) fn count_wrong(&mut self, answers: usize) {
+        self.wrong_answers += answers;
+    }
+
+    /// Whether any answer was wrong while something else was measured.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.wrong_answers > 0
+    }
+
+    /// Whether any target was missed.
+    pub(crate) fn missed(&self) -> bool {
+        self.targets.iter().any(|target| !target.met)
+    }
+
+    /// Writes everything into a file, if there is one.
+    pub(crate) fn write_json(&self, file: Option<&Path>) -> Result<(), Failure> {
+        if let Some(file) = file {
+            std::fs::write(file, serde_json::to_vec_pretty(self)?)?;
+        }
+        Ok(())
+    }
+
+    /// Each target with its figure, its limit, and whether it is met.
+    pub(crate) fn targets_table(&self) -> String {
+        let mut table = String::new();
+        if self.targets.is_empty() {
+            return table;
+        }
+        let _ = writeln!(table, "\n{:<64} {:>12} {:>14}", "Targets", "measured", "limit");
+        for target in &self.targets {
+            let Target { name, measured, limit, unit, met } = target;
+            let limit = match limit {
+                Limit::AtMost(most) => format!("≤ {most} {unit}"),
+                Limit::AtLeast(least) => format!("≥ {least} {unit}"),
+            };
+            let measured = format!("{measured:.2} {unit}");
+            let verdict = if *met { "ok" } else { "MISSED" };
+            let _ = writeln!(table, "{name:<64} {:>12} {:>14}  {verdict}", measured.trim(), limit.trim());
+        }
+        table
+    }
+}
+
+/// The columns of a phase's table.
+type Column = (&'static str, fn(&Figures) -> f64, usize);
+const COLUMNS: [Column; 6] = [
+    ("turns/s", |figures| figures.turns_per_second, 0),
+    ("p50 ms", |figures| figures.p50_ms, 3),
+    ("p99 ms", |figures| figures.p99_ms, 3),
+    ("CPU µs/turn", |figures| figures.cpu_us_per_turn, 1),
+    ("stalls/1000", |figures| figures.stalls_per_1000_turns, 1),
+    ("RSS MiB", |figures| figures.rss_mib, 1),
+];
+
+/// A phase's medians, and the service's ratios to each reference.
+pub(crate) fn rounds_table(title: &str, rounds: &Rounds) -> String {
+    let mut table = format!("\n{title:<54}");
+    for (name, ..) in COLUMNS {
+        let _ = write!(table, " {name:>11}");
+    }
+    table.push('\n');
+    for series in &rounds.contenders {
+        let _ = write!(table, "  {:<52}", series.name);
+        for (_, figure, digits) in COLUMNS {
+            let median = rounds.median(series.name, figure).unwrap_or(f64::NAN);
+            let _ = write!(table, " {median:>11.digits$}");
+        }
+        table.push('\n');
+    }
+    for reference in [NGINX, PASSTHROUGH, SSE_PROXY] {
+        // Stalls and memory are no ratios.
+        let ratios = COLUMNS[..4].iter().map(|(_, figure, _)| rounds.ratio(SERVICE, reference, figure));
+        let Some(ratios) = ratios.collect::<Option<Vec<f64>>>() else { continue };
+        let _ = write!(table, "  {:<52}", format!("{SERVICE} ÷ {reference}"));
+        for ratio in ratios {
+            let _ = write!(table, " {ratio:>10.2}×");
+        }
+        table.push('\n');
+    }
+    if let Some(example) = &rounds.wrong_answer {
+        let _ = writeln!(table, "  {} wrong answers, such as: {example}", rounds.errors());
+    }
+    table
+}
