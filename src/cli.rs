@@ -116,7 +116,10 @@ fn serve(loaded: Loaded, is_demo: bool) -> ExitCode {
         LogFormat::Json => telemetry::Format::Json,
         LogFormat::Text => telemetry::Format::Text,
     };
-    let _guard = telemetry::init(level(log.level), format);
+    let _guard = match telemetry::init(level(log.level), format) {
+        Ok(guard) => guard,
+        Err(error) => return fail(&format!("the log cannot be set up: {error}")),
+    };
     for warning in &loaded.warnings {
         tracing::warn!("configuration: {warning}");
     }

@@ -14,6 +14,7 @@ mod request;
 pub mod server;
 mod sessions;
 mod sse;
+mod views;
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 

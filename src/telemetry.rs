@@ -1,5 +1,7 @@
 //! Logs: one JSON object a line on stderr, written by a thread of its own so that no turn waits for a terminal or a disk.
 
+mod writer;
+
 use std::{
     fmt,
     io::{self, IsTerminal},
@@ -11,7 +13,6 @@ use tracing::{
     field::{Field, Visit},
     span,
 };
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter, format::Writer},
@@ -19,6 +20,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
     util::SubscriberInitExt,
 };
+
+pub use writer::LogGuard;
 
 /// How a log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +35,12 @@ pub enum Format {
 /// Our crates: what a configured level is about. Everybody else stays at WARN, since at DEBUG they print bodies.
 const OURS: [&str; 4] = ["chat_agent", "chat_domain", "chat_local", "chat_openai"];
 
-/// Lines that may wait for the writer; further ones are dropped rather than waited for.
-const BUFFERED_LINES: usize = 16_384;
-
 /// Installs the log for the whole process. What is still buffered is written when the guard is dropped.
-pub fn init(level: LevelFilter, format: Format) -> WorkerGuard {
-    let (writer, guard) =
-        NonBlockingBuilder::default().buffered_lines_limit(BUFFERED_LINES).lossy(true).finish(io::stderr());
+///
+/// # Errors
+/// When the thread that writes it cannot be started.
+pub fn init(level: LevelFilter, format: Format) -> io::Result<LogGuard> {
+    let (writer, guard) = writer::start(io::stderr())?;
     let targets = OURS
         .iter()
         .fold(Targets::new().with_default(LevelFilter::WARN), |targets, ours| targets.with_target(*ours, level));
@@ -50,7 +52,7 @@ pub fn init(level: LevelFilter, format: Format) -> WorkerGuard {
             registry.with(text).try_init()
         }
     };
-    guard
+    Ok(guard)
 }
 
 fn layer<S, W>(writer: W) -> impl tracing_subscriber::Layer<S>
@@ -88,9 +90,7 @@ where
     map.serialize_entry("timestamp", &now)?;
     map.serialize_entry("level", level(event.metadata().level()))?;
     map.serialize_entry("target", event.metadata().target())?;
-    let mut message = Message(None);
-    event.record(&mut message);
-    map.serialize_entry("message", message.0.as_deref().unwrap_or_default())?;
+    // An event's message is the first of its fields.
     let mut fields = Fields { map: &mut map, error: None, has_request_id: false };
     event.record(&mut fields);
     let Fields { error, has_request_id, .. } = fields;
@@ -121,16 +121,6 @@ fn level(level: &Level) -> &'static str {
     }
 }
 
-struct Message(Option<String>);
-
-impl Visit for Message {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            self.0 = Some(format!("{value:?}"));
-        }
-    }
-}
-
 struct Fields<'a, M: SerializeMap> {
     map: &'a mut M,
     error: Option<M::Error>,
@@ -139,7 +129,7 @@ struct Fields<'a, M: SerializeMap> {
 
 impl<M: SerializeMap> Fields<'_, M> {
     fn entry(&mut self, field: &Field, value: &(impl serde::Serialize + ?Sized)) {
-        if field.name() == "message" || self.error.is_some() {
+        if self.error.is_some() {
             return;
         }
         self.has_request_id |= field.name() == "request_id";

@@ -23,7 +23,8 @@ use crate::{
 /// How far the agent may go.
 #[derive(Debug, Clone, Copy)]
 pub struct AgentPolicy {
-    /// LLM calls in a turn at the most, at least 2 (`AGENT_MAX_STEPS`); the last one cannot use tools.
+    /// LLM calls in a turn at the most (`AGENT_MAX_STEPS`); the last one cannot use tools. Less than 2 means 2: the first
+    /// one always can.
     pub max_steps: u32,
     /// What becomes of the rounds of finished turns.
     pub past_rounds: PastRounds,
@@ -110,13 +111,7 @@ impl Turn {
         let tool_choice = brief.forced.map_or(ToolChoice::Auto, ToolChoice::Function);
         let Brief { window, tools, options, delivery, deadline, .. } = brief;
         let request = LlmRequest { window, rounds: Vec::new(), tools, tool_choice, options, delivery, deadline };
-        Self {
-            request,
-            steps_left: policy.max_steps.max(2),
-            usage: None,
-            asking: None,
-            past_rounds: policy.past_rounds,
-        }
+        Self { request, steps_left: policy.max_steps, usage: None, asking: None, past_rounds: policy.past_rounds }
     }
 
     /// What the model is to be asked.

@@ -63,6 +63,8 @@ struct State {
     away: Option<(Timestamp, String)>,
     /// Nothing can be kept: how that showed, and when it was last tried.
     refusing: Option<(String, Moment)>,
+    /// When the spool last took something, or was found able to.
+    spool_took: Option<Moment>,
 }
 
 impl Archive {
@@ -101,13 +103,13 @@ impl Archive {
         Ok(count)
     }
 
-    /// Whether a turn may begin: whether its messages could be kept.
+    /// Whether a turn of this session may begin, or a new session be made: whether what comes of it could be kept.
     ///
     /// # Errors
-    /// When neither the database nor the spool can take anything.
-    pub async fn admit(&self) -> Result<(), Unarchived> {
+    /// When neither the database nor the spool can take it.
+    pub async fn admit(&self, session: Option<SessionId>) -> Result<(), Unarchived> {
         match &self.0 {
-            Some(inner) => inner.admit().await,
+            Some(inner) => inner.admit(session).await,
             None => Ok(()),
         }
     }
@@ -194,7 +196,12 @@ impl Inner {
     }
 
     async fn submit(self: &Arc<Self>, op: HistoryOp) -> Result<bool, Unarchived> {
-        if !self.must_wait(op.session()) {
+        let (has_lane, is_away) = {
+            let state = self.state();
+            (state.lanes.contains_key(&op.session()), state.away.is_some() && state.draining)
+        };
+        // What the session has in the spool comes first, and a database that is known to be away is the drain's to ask.
+        if !has_lane && !is_away {
             match self.apply(&op, WRITE_PATIENCE).await {
                 Ok(answer) => return Ok(answer),
                 Err(HistoryError::Permanent(error)) => {
@@ -206,15 +213,15 @@ impl Inner {
                 Err(HistoryError::Unavailable(_)) => {}
             }
         }
-        let id = self.keep(&op).await?;
-        self.enqueue(op.session(), id);
-        Ok(true)
-    }
-
-    /// Whether the session has something in the spool that comes first, or the database is known to be away.
-    fn must_wait(&self, session: SessionId) -> bool {
-        let state = self.state();
-        state.lanes.contains_key(&session) || (state.away.is_some() && state.draining)
+        match self.keep(&op).await {
+            Ok(id) => {
+                self.enqueue(op.session(), id);
+                Ok(true)
+            }
+            // The last resort: the database may be back without anybody having noticed.
+            Err(unspooled) if is_away && !has_lane => self.apply(&op, WRITE_PATIENCE).await.map_err(|_| unspooled),
+            Err(unspooled) => Err(unspooled),
+        }
     }
 
     async fn apply(&self, op: &HistoryOp, patience: Duration) -> Result<bool, HistoryError> {
@@ -254,7 +261,7 @@ impl Inner {
     async fn keep(&self, op: &HistoryOp) -> Result<SpoolId, Unarchived> {
         let error = match self.spool.append(op).await {
             Ok(id) => {
-                self.state().refusing = None;
+                self.note_room();
                 return Ok(id);
             }
             Err(error) => error,
@@ -262,6 +269,12 @@ impl Inner {
         tracing::error!(error = %error, "history can be neither written nor spooled: new turns are refused");
         self.state().refusing = Some((error.to_string(), self.clock.moment()));
         Err(Unarchived(error.into()))
+    }
+
+    fn note_room(&self) {
+        let mut state = self.state();
+        state.refusing = None;
+        state.spool_took = Some(self.clock.moment());
     }
 
     async fn bury(&self, id: SpoolId, reason: &BoxError) {
@@ -272,35 +285,40 @@ impl Inner {
         }
     }
 
-    async fn admit(&self) -> Result<(), Unarchived> {
+    async fn admit(&self, session: Option<SessionId>) -> Result<(), Unarchived> {
         let now = self.clock.moment();
-        {
+        let is_fresh = |tried: Moment| now.since(tried) < PROBE_EVERY;
+        let has_lane = {
             let mut state = self.state();
+            let has_lane = session.is_some_and(|session| state.lanes.contains_key(&session));
+            let (needs_spool, spool_took) = (has_lane || state.away.is_some(), state.spool_took);
             match &mut state.refusing {
-                None => return Ok(()),
-                Some((error, tried)) if now.since(*tried) < PROBE_EVERY => {
-                    return Err(Unarchived(error.clone().into()));
-                }
+                Some((error, tried)) if is_fresh(*tried) => return Err(Unarchived(error.clone().into())),
                 // Whoever is here tries for all.
                 Some((_, tried)) => *tried = now,
+                None if !needs_spool || spool_took.is_some_and(is_fresh) => return Ok(()),
+                None => {}
             }
-        }
-        let probe = match self.spool.probe().await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let too_late = self.clock.sleep_until(self.clock.moment().plus(WRITE_PATIENCE));
-                match select(self.store.ping(), too_late).await {
-                    Either::Left((Ok(()), _)) => Ok(()),
-                    _ => Err(error),
-                }
-            }
+            has_lane
         };
-        match probe {
+        let error = match self.spool.probe().await {
             Ok(()) => {
-                self.state().refusing = None;
-                Ok(())
+                self.note_room();
+                return Ok(());
             }
-            Err(error) => Err(Unarchived(error.into())),
+            Err(error) => error,
+        };
+        let too_late = self.clock.sleep_until(self.clock.moment().plus(WRITE_PATIENCE));
+        match select(self.store.ping(), too_late).await {
+            Either::Left((Ok(()), _)) => {
+                self.note_answer();
+                // What the session has in the spool comes before what it would write.
+                if has_lane { Err(Unarchived(error.into())) } else { Ok(()) }
+            }
+            _ => {
+                self.state().refusing = Some((error.to_string(), self.clock.moment()));
+                Err(Unarchived(error.into()))
+            }
         }
     }
 
@@ -331,7 +349,7 @@ impl Inner {
         while let Some((session, id)) = self.next() {
             if self.drain_one(id).await {
                 pause = FIRST_PAUSE;
-                self.done(session);
+                self.done(session, id);
             } else {
                 self.defer(session);
                 self.clock.sleep_until(self.clock.moment().plus(pause)).await;
@@ -377,15 +395,18 @@ impl Inner {
         next
     }
 
-    /// Takes the session's oldest operation off; the next session comes first.
-    fn done(&self, session: SessionId) {
+    /// Takes an operation off its session's lane; the next session comes first.
+    fn done(&self, session: SessionId, id: SpoolId) {
         let backlog = {
             let mut state = self.state();
             let State { lanes, turns, backlog, .. } = &mut *state;
             turns.pop_front();
             if let Some(lane) = lanes.get_mut(&session) {
-                lane.pop_front();
-                *backlog -= 1;
+                // Not simply the first: an older one may have come in meanwhile.
+                if let Ok(place) = lane.binary_search(&id) {
+                    lane.remove(place);
+                    *backlog -= 1;
+                }
                 if lane.is_empty() {
                     lanes.remove(&session);
                 } else {

@@ -3,7 +3,15 @@
 pub mod error;
 mod to_the_end;
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
 
 use self::{error::ChatError, to_the_end::ToTheEnd};
 use crate::{
@@ -97,7 +105,7 @@ impl ChatService {
     /// When it asks for too much memory, or cannot be kept.
     pub async fn create(&self, new: NewSession, caller: &Caller) -> Result<Arc<Session>, ChatError> {
         let memory_limit = self.policy.memory.resolve(new.memory_limit, self.policy.memory.default)?;
-        self.archive.admit().await?;
+        self.archive.admit(None).await?;
         let created_at = self.ports.clock.now();
         let owner = match caller {
             Caller::Client(key) => key.map(Box::new),
@@ -111,16 +119,21 @@ impl ChatService {
             metadata: new.metadata,
             system_prompt: self.policy.system_prompt.clone(),
         });
-        self.ports.sessions.create(session.clone()).await?;
-        if self.archive.is_enabled() {
-            let prompt = session.system_prompt.as_deref();
-            let prompt = prompt.map(|text| {
-                Arc::new(Message::said(self.ports.ids.message(created_at), created_at, Role::System, text))
-            });
-            let (archive, opened) = (self.archive.clone(), session.clone());
-            ToTheEnd::new(&self.ports.tasks, async move { archive.open(&opened, prompt).await }).await?;
-        }
-        Ok(session)
+        let prompt = session
+            .system_prompt
+            .as_deref()
+            .map(|text| Arc::new(Message::said(self.ports.ids.message(created_at), created_at, Role::System, text)));
+        let (sessions, archive) = (self.ports.sessions.clone(), self.archive.clone());
+        let create = async move {
+            sessions.create(session.clone()).await?;
+            if let Err(error) = archive.open(&session, prompt).await {
+                // Nobody will ever know its id: it would only take up room.
+                let _ = sessions.delete(session.id, &Caller::Operator).await;
+                return Err(error.into());
+            }
+            Ok(session)
+        };
+        ToTheEnd::new(&self.ports.tasks, create).await
     }
 
     /// A session and its memory.
@@ -165,7 +178,7 @@ impl ChatService {
             return Err(ChatError::Unconfigured { remedy });
         }
         self.policy.memory.resolve(post.memory_limit, self.policy.memory.default)?;
-        self.archive.admit().await?;
+        self.archive.admit(Some(id)).await?;
         self.ports.tools.started(deadline).await;
         let tools = self.ports.tools.catalogue();
         if let Some(server) = tools.absent().iter().find(|server| server.required) {
@@ -206,10 +219,11 @@ impl ChatService {
         let unavailable_servers: Vec<Arc<str>> = tools.absent().iter().map(|server| server.name.clone()).collect();
         let brief = Brief { window, tools, forced, options: post.options, delivery: post.delivery, deadline };
 
-        let turn = drive(Turn::new(brief, self.policy.agent), &self.ports, emitter);
-        let deadline = self.ports.clock.sleep_until(deadline);
-        let Answer { text, finish, usage, rounds } =
-            race(turn, &mut *ticket, deadline, self.policy.turn_timeout).await?;
+        let Answer { text, finish, usage, rounds } = {
+            let turn = pin!(drive(Turn::new(brief, self.policy.agent), &self.ports, emitter));
+            let deadline = self.ports.clock.sleep_until(deadline);
+            race(turn, &mut *ticket, deadline, self.policy.turn_timeout).await?
+        };
 
         let answered_at = self.ports.clock.now().after(posted_at);
         let has_extra = !rounds.is_empty() || !unavailable_servers.is_empty();
@@ -246,22 +260,22 @@ fn force(tools: &ToolCatalogue, wanted: &str) -> Result<Arc<str>, ChatError> {
 }
 
 /// The one race of a turn: all that can be cancelled, against all that cancels it. (The client that goes away cancels by
-/// dropping the whole.)
+/// dropping the whole.) What cancels is looked at first: a model that gives up at the deadline, too, must not make it a
+/// matter of chance what the client is told.
 async fn race<T, E: Into<ChatError>>(
-    turn: impl Future<Output = Result<T, E>>,
+    mut turn: Pin<&mut impl Future<Output = Result<T, E>>>,
     ticket: &mut dyn TurnTicket,
-    mut deadline: impl Future<Output = ()> + Unpin,
+    mut deadline: BoxFuture<'static, ()>,
     limit: Duration,
 ) -> Result<T, ChatError> {
-    let mut turn = pin!(turn);
     poll_fn(|cx| {
         if let Poll::Ready(lost) = ticket.poll_lost(cx) {
             return Poll::Ready(Err(lost.into()));
         }
-        if let Poll::Ready(result) = turn.as_mut().poll(cx) {
-            return Poll::Ready(result.map_err(Into::into));
+        if deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(ChatError::TurnTimeout { limit }));
         }
-        pin!(&mut deadline).poll(cx).map(|()| Err(ChatError::TurnTimeout { limit }))
+        turn.as_mut().poll(cx).map_err(Into::into)
     })
     .await
 }

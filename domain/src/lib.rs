@@ -14,6 +14,7 @@ pub mod admission;
 pub mod agent;
 pub mod archive;
 pub mod chat;
+pub mod json;
 pub mod message;
 pub mod options;
 pub mod ports;

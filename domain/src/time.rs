@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A point of wall-clock time in whole milliseconds since 1970, UTC. Milliseconds because that is what the coarsest
@@ -39,9 +39,11 @@ impl Timestamp {
         Self::from_millis(self.0.max(previous.0 + 1))
     }
 
-    /// The 24 ASCII bytes of the textual form. Written by hand: a turn writes a dozen of them.
-    fn ascii(self) -> [u8; 24] {
-        let time = self.as_datetime();
+    /// The 24 ASCII bytes of the textual form. Written by hand: a turn writes two dozen of them.
+    pub fn to_ascii(self) -> [u8; 24] {
+        const DAY: i64 = 24 * 60 * 60 * 1000;
+        let (year, month, day) = civil(self.0.div_euclid(DAY));
+        let millis = self.0.rem_euclid(DAY) as u32;
         let mut out = *b"0000-00-00T00:00:00.000Z";
         let mut put = |at: usize, digits: usize, mut value: u32| {
             for place in (at..at + digits).rev() {
@@ -49,15 +51,34 @@ impl Timestamp {
                 value /= 10;
             }
         };
-        put(0, 4, time.year().unsigned_abs());
-        put(5, 2, time.month());
-        put(8, 2, time.day());
-        put(11, 2, time.hour());
-        put(14, 2, time.minute());
-        put(17, 2, time.second());
-        put(20, 3, time.timestamp_subsec_millis());
+        put(0, 4, year);
+        put(5, 2, month);
+        put(8, 2, day);
+        put(11, 2, millis / 3_600_000);
+        put(14, 2, millis / 60_000 % 60);
+        put(17, 2, millis / 1000 % 60);
+        put(20, 3, millis % 1000);
         out
     }
+}
+
+/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+///
+/// Years are counted from March, so that the leap day is a year's last: then a month begins `(153 * month + 2) / 5` days
+/// into its year, and 400 years always have 146,097 days.
+fn civil(day: i64) -> (u32, u32, u32) {
+    const ERA: i64 = 146_097;
+    // Days from 0000-03-01 to 1970-01-01.
+    let day = day + 719_468;
+    let era = day.div_euclid(ERA);
+    let day = day.rem_euclid(ERA);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    // Never negative: a timestamp lies within the years 0 to 9999.
+    ((era * 400 + year + next) as u32, month as u32, day as u32)
 }
 
 impl From<DateTime<Utc>> for Timestamp {
@@ -76,7 +97,7 @@ impl FromStr for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.ascii()).unwrap_or_default())
+        f.write_str(std::str::from_utf8(&self.to_ascii()).unwrap_or_default())
     }
 }
 
@@ -88,7 +109,7 @@ impl fmt::Debug for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(std::str::from_utf8(&self.ascii()).unwrap_or_default())
+        serializer.serialize_str(std::str::from_utf8(&self.to_ascii()).unwrap_or_default())
     }
 }
 
@@ -120,6 +141,7 @@ impl Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::Datelike;
 
     #[test]
     fn writes_as_chrono_does() {
@@ -127,6 +149,16 @@ mod tests {
             let time = Timestamp::from_millis(millis);
             assert_eq!(time.to_string(), format!("{time:?}"));
             assert_eq!(time.to_string().parse(), Ok(time));
+        }
+    }
+
+    #[test]
+    fn every_day_of_the_calendar_is_chronos() {
+        for day in YEAR_0 / 86_400_000..=YEAR_9999_END / 86_400_000 {
+            let time = Timestamp::from_millis(day * 86_400_000 + 45_296_789);
+            let expected = time.as_datetime().date_naive();
+            let (year, month, day) = civil(day);
+            assert_eq!((year as i32, month, day), (expected.year(), expected.month(), expected.day()));
         }
     }
 

@@ -94,6 +94,7 @@ pub trait Source: Send + Sync {
 #[derive(Debug, Clone, Copy)]
 pub struct Environment;
 
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the process's environment")]
 impl Source for Environment {
     fn kind(&self) -> SourceKind {
         SourceKind::Env

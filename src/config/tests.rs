@@ -6,6 +6,7 @@ mod examples;
 mod files;
 mod names;
 mod python;
+mod readme;
 mod refused;
 mod secrets;
 mod together;

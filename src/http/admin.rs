@@ -1,6 +1,6 @@
 //! The operator's API. The token has been checked before a request comes here.
 
-use std::{str::FromStr, sync::Arc};
+use std::{num::IntErrorKind, str::FromStr, sync::Arc};
 
 use chat_domain::{
     admission::{parse_network, show_network},
@@ -11,18 +11,20 @@ use chat_domain::{
 use chrono::{DateTime, Utc};
 use poem::{Result, http::StatusCode};
 use poem_openapi::{
-    ApiResponse, Object, OpenApi,
+    ApiResponse, NewType, Object, OpenApi,
     param::{Path, Query},
+    types::{ParseError, ParseFromParameter, ParseResult},
 };
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
     Context,
-    dto::{AnyObject, BypassBody, BypassEntry, MessageSchema, Messages},
+    dto::{AnyObject, BypassBody, BypassEntry, MessageSchema},
     errors::ApiError,
     json::{StrictJson, Written},
     meta::{ConfigEntry, RuntimeInfo},
+    views::messages,
 };
 
 /// The operations under `/admin`.
@@ -237,7 +239,7 @@ impl AdminApi {
 
     /// The active sessions
     #[oai(path = "/admin/sessions", method = "get", operation_id = "listSessions")]
-    async fn sessions(&self, limit: Query<Option<i64>>, offset: Query<Option<i64>>) -> Result<Listed> {
+    async fn sessions(&self, limit: Query<Option<PageNumber>>, offset: Query<Option<PageNumber>>) -> Result<Listed> {
         let (limit, offset) = page(limit.0, offset.0, 200)?;
         let (sessions, total) =
             self.0.sessions.list(offset as usize, limit as usize).await.map_err(|error| unavailable(error.into()))?;
@@ -249,15 +251,15 @@ impl AdminApi {
     #[oai(path = "/admin/sessions/:session_id/messages", method = "get", operation_id = "listMessages")]
     async fn messages(&self, session_id: Path<Uuid>) -> Result<Written<Vec<MessageSchema>>> {
         let snapshot = self.0.chat.read(SessionId(session_id.0), &Caller::Operator).await.map_err(ApiError::from)?;
-        Ok(Written::new(&Messages(&snapshot.memory)))
+        Ok(Written::from_json(messages(&snapshot.memory)))
     }
 
     /// The archived sessions, newest first
     #[oai(path = "/admin/history/sessions", method = "get", operation_id = "listArchivedSessions")]
     async fn archived_sessions(
         &self,
-        limit: Query<Option<i64>>,
-        offset: Query<Option<i64>>,
+        limit: Query<Option<PageNumber>>,
+        offset: Query<Option<PageNumber>>,
         /// Made at this time or later, RFC 3339.
         start_date: Query<Option<String>>,
         /// Made at this time or earlier, RFC 3339.
@@ -280,8 +282,8 @@ impl AdminApi {
     async fn archived_messages(
         &self,
         session_id: Path<Uuid>,
-        limit: Query<Option<i64>>,
-        offset: Query<Option<i64>>,
+        limit: Query<Option<PageNumber>>,
+        offset: Query<Option<PageNumber>>,
     ) -> Result<Written<ArchivedMessagesSchema>> {
         let (limit, offset) = page(limit.0, offset.0, MAX_PAGE)?;
         let session_id = SessionId(session_id.0);
@@ -296,17 +298,33 @@ impl AdminApi {
     }
 }
 
+// No rustdoc: it would be the parameters' title in the spec.
+// A whole number of any size: one that no integer holds is out of range, not no number.
+#[derive(NewType)]
+#[oai(from_json = false, from_multipart = false, from_parameter = false, to_json = false, to_header = false)]
+struct PageNumber(i64);
+
+impl ParseFromParameter for PageNumber {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        value.parse().map(Self).or_else(|error: std::num::ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => Ok(Self(i64::MAX)),
+            IntErrorKind::NegOverflow => Ok(Self(i64::MIN)),
+            _ => Err(ParseError::custom(error)),
+        })
+    }
+}
+
 /// The part that is asked for.
-fn page(limit: Option<i64>, offset: Option<i64>, default_limit: u32) -> Result<(u32, u64), ApiError> {
+fn page(limit: Option<PageNumber>, offset: Option<PageNumber>, default_limit: u32) -> Result<(u32, u64), ApiError> {
     let bad = |code, message: String| ApiError::new(StatusCode::BAD_REQUEST, code, message);
     let limit = match limit {
         None => default_limit,
-        Some(limit) => u32::try_from(limit)
+        Some(PageNumber(limit)) => u32::try_from(limit)
             .ok()
             .filter(|limit| (1..=MAX_PAGE).contains(limit))
             .ok_or_else(|| bad("invalid_limit", format!("limit must be between 1 and {MAX_PAGE}")))?,
     };
-    let offset = u64::try_from(offset.unwrap_or(0))
+    let offset = u64::try_from(offset.map_or(0, |PageNumber(offset)| offset))
         .map_err(|_| bad("invalid_offset", "offset must not be negative".to_owned()))?;
     Ok((limit, offset))
 }

@@ -1,23 +1,18 @@
 //! The API's bodies: what clients send ([`Body`]) and what they get.
 //!
-//! An answer has two forms side by side: a type that poem-openapi describes, and one that serde writes from borrowed
-//! data. The spec's tests hold them together.
+//! What they get is only described here; [`super::views`] writes it from borrowed data. The spec's tests hold the two
+//! together.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use chat_domain::{
-    chat::TurnOutcome,
-    message::{Message, Role, Usage},
-    session::{MemoryLimit, Metadata, Session, SessionId},
-    time::Timestamp,
+    message::Role,
+    session::{MemoryLimit, Metadata},
 };
 use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
-use serde_json::{
-    Map, Value,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::{Map, Value, value::RawValue};
 use uuid::Uuid;
 
 use super::json::{Body, Members};
@@ -132,6 +127,13 @@ impl Body for PostMessageBody {
         let memory_limit = read_memory_limit(members);
         let checked_options = members.get::<Members<'_>>("options", "a JSON object without duplicate members");
         let checked_options = checked_options.map(Members::into_owned).unwrap_or_default();
+        // What is passed on unread still has to be sound: a lone surrogate is JSON's grammar, but no text.
+        for (name, value) in &checked_options {
+            if serde_json::from_str::<Value>(value.get()).is_err() {
+                members
+                    .wrong(format!("options.{name}"), "Input should be valid JSON of Unicode text and finite numbers");
+            }
+        }
         Self { content, role, memory_limit, options: None, checked_options }
     }
 }
@@ -285,120 +287,4 @@ pub struct TurnSchema {
     pub usage: Option<AnyObject>,
     /// The memory after the turn, oldest first.
     pub history: Vec<MessageSchema>,
-}
-
-/// [`SessionSchema`], written.
-#[derive(Serialize)]
-pub struct SessionView<'a> {
-    id: SessionId,
-    memory_limit: MemoryLimit,
-    created_at: Timestamp,
-    metadata: &'a Metadata,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    history: Option<Messages<'a>>,
-}
-
-impl<'a> SessionView<'a> {
-    /// A session alone.
-    pub fn new(session: &'a Session) -> Self {
-        let Session { id, memory_limit, created_at, metadata, .. } = session;
-        Self { id: *id, memory_limit: *memory_limit, created_at: *created_at, metadata, history: None }
-    }
-
-    /// A session with its memory.
-    pub fn with_history(session: &'a Session, memory: &'a [Arc<Message>]) -> Self {
-        Self { history: Some(Messages(memory)), ..Self::new(session) }
-    }
-}
-
-/// Messages as clients see them: without the operator's.
-pub struct Messages<'a>(pub &'a [Arc<Message>]);
-
-impl Serialize for Messages<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let visible = self.0.iter().filter(|message| message.role != Role::System);
-        serializer.collect_seq(visible.map(|message| MessageView::new(message)))
-    }
-}
-
-/// [`MessageSchema`], written.
-#[derive(Serialize)]
-pub struct MessageView<'a> {
-    role: Role,
-    content: &'a str,
-    created_at: Timestamp,
-    metadata: Option<MetadataView<'a>>,
-}
-
-impl<'a> MessageView<'a> {
-    /// A message as clients see it.
-    pub fn new(message: &'a Message) -> Self {
-        let Message { role, content, at, .. } = message;
-        Self { role: *role, content, created_at: *at, metadata: MetadataView::of(message) }
-    }
-}
-
-#[derive(Serialize)]
-struct MetadataView<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    finish_reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<ToolCallView<'a>>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    unavailable_servers: &'a [Arc<str>],
-}
-
-impl<'a> MetadataView<'a> {
-    fn of(message: &'a Message) -> Option<Self> {
-        if message.finish.is_none() && message.extra.is_none() {
-            return None;
-        }
-        let calls = message.rounds().iter().flat_map(|round| &round.calls).map(|finished| ToolCallView {
-            server: &finished.server,
-            tool: &finished.tool,
-            arguments: arguments(&finished.call.arguments),
-            is_error: finished.outcome.is_error,
-            duration_ms: finished.took.as_millis().try_into().unwrap_or(u64::MAX),
-        });
-        Some(Self {
-            finish_reason: message.finish.as_ref().map(|reason| reason.as_str()),
-            tool_calls: calls.collect(),
-            unavailable_servers: message.unavailable_servers(),
-        })
-    }
-}
-
-#[derive(Serialize)]
-struct ToolCallView<'a> {
-    server: &'a str,
-    tool: &'a str,
-    arguments: Box<RawValue>,
-    is_error: bool,
-    duration_ms: u64,
-}
-
-/// A call's arguments as JSON: as the model wrote them, on one line; what is no JSON as a string.
-pub fn arguments(text: &str) -> Box<RawValue> {
-    let text = text.trim();
-    let value = match serde_json::from_str::<Value>(if text.is_empty() { "{}" } else { text }) {
-        Ok(value) => value,
-        Err(_) => Value::String(text.to_owned()),
-    };
-    to_raw_value(&value).unwrap_or_default()
-}
-
-/// [`TurnSchema`], written.
-#[derive(Serialize)]
-pub struct TurnView<'a> {
-    session_id: SessionId,
-    message: MessageView<'a>,
-    usage: &'a Option<Usage>,
-    history: Messages<'a>,
-}
-
-impl<'a> From<&'a TurnOutcome> for TurnView<'a> {
-    fn from(outcome: &'a TurnOutcome) -> Self {
-        let TurnOutcome { session, message, usage, history } = outcome;
-        Self { session_id: *session, message: MessageView::new(message), usage, history: Messages(history) }
-    }
 }

@@ -170,15 +170,22 @@ impl ApiError {
         if error.is::<MethodNotAllowedError>() {
             return Self::method_not_allowed(&allow());
         }
-        // The reasons that these two carry quote the value.
-        if let Some(error) = error.downcast_ref::<poem_openapi::error::ParsePathError>() {
-            return Self::invalid(error.name, expected_of(error.name));
+        // The reasons that these two carry quote the value. The first one's name is not the parameter's; of those in our
+        // paths only a session's id can be wrong here.
+        if error.is::<poem_openapi::error::ParsePathError>() {
+            return Self::invalid("session_id", "Input should be a valid UUID");
         }
         if let Some(error) = error.downcast_ref::<poem_openapi::error::ParseParamError>() {
             return Self::invalid(error.name, expected_of(error.name));
         }
+        // The router reads a path before it knows where it leads.
         if error.is::<poem::error::ParsePathError>() {
-            return Self::invalid("path", "Input should be valid UTF-8");
+            let leads_nowhere = allow().is_empty();
+            return if leads_nowhere {
+                Self::not_found()
+            } else {
+                Self::invalid("path", "Input should be valid UTF-8")
+            };
         }
         if error.is::<poem_openapi::error::ContentTypeError>() {
             return Self::unsupported_media_type();
@@ -197,10 +204,9 @@ impl ApiError {
     }
 }
 
-/// What a path or query parameter of this name should have been.
+/// What a query parameter of this name should have been.
 fn expected_of(name: &str) -> &'static str {
     match name {
-        "session_id" => "Input should be a valid UUID",
         "limit" | "offset" => "Input should be a valid integer",
         _ => "Input should be a valid value",
     }

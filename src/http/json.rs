@@ -3,7 +3,10 @@
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use bytes::Bytes;
-use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
+use poem::{
+    FromRequest, IntoResponse, Request, RequestBody, Response, Result,
+    http::{HeaderMap, header},
+};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
     payload::Payload,
@@ -52,23 +55,32 @@ impl<'a, T: Body + Send> ApiExtractor<'a> for StrictJson<T> {
 
     async fn from_request(request: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> Result<Self> {
         let bytes = <Bytes as FromRequest>::from_request(request, body).await?;
-        if bytes.is_empty() && !T::REQUIRED {
-            return Ok(Self(T::read(&mut Members::default())));
-        }
-        // Clients that forget the header mean JSON; those that say something else mean that.
-        if request.content_type().is_some_and(|content_type| !is_json(content_type)) {
-            return Err(ApiError::unsupported_media_type().into());
-        }
-        Ok(Self(parse(&bytes)?))
+        Ok(Self(read(request.headers(), &bytes)?))
     }
+}
+
+/// Reads a body that came with these headers.
+///
+/// # Errors
+/// 415 if it is not JSON, 422 with all that is wrong with it.
+pub(super) fn read<T: Body>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes.is_empty() && !T::REQUIRED {
+        return Ok(T::read(&mut Members::default()));
+    }
+    // Clients that forget the header mean JSON; those that say something else mean that.
+    let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    if content_type.is_some_and(|content_type| !is_json(content_type)) {
+        return Err(ApiError::unsupported_media_type());
+    }
+    parse(bytes)
 }
 
 /// Whether a content type is JSON's, with parameters or a `+json` suffix.
 fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let Some((kind, subtype)) = essence.split_once('/') else { return false };
-    let (kind, subtype) = (kind.to_ascii_lowercase(), subtype.to_ascii_lowercase());
-    kind == "application" && (subtype == "json" || subtype.ends_with("+json"))
+    let suffix = subtype.rsplit('+').next().unwrap_or_default();
+    kind.eq_ignore_ascii_case("application") && suffix.eq_ignore_ascii_case("json")
 }
 
 /// Reads a body.
@@ -200,7 +212,12 @@ impl<T> Written<T> {
     /// Writes `value`, which must look as `T` says.
     pub(super) fn new(value: &impl Serialize) -> Self {
         // Our values have string keys and cannot fail on their own.
-        Self { json: serde_json::to_vec(value).unwrap_or_default(), schema: PhantomData }
+        Self::from_json(serde_json::to_vec(value).unwrap_or_default())
+    }
+
+    /// What has been written as `T` says.
+    pub(super) fn from_json(json: Vec<u8>) -> Self {
+        Self { json, schema: PhantomData }
     }
 }
 

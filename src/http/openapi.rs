@@ -44,7 +44,8 @@ pub fn document(derived: String) -> String {
 /// A property that need not be there may also be null, in requests (where that is the same) and in answers.
 fn mark_nullable(schema: &mut Value) {
     let required: Vec<String> = serde_json::from_value(schema["required"].clone()).unwrap_or_default();
-    for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, property) in properties.into_iter().flatten() {
         if required.contains(name) {
             continue;
         }

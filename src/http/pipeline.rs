@@ -1,14 +1,14 @@
 //! Every request's way in and out: identity, limits, keys, body, handler, the one form of errors.
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use bytes::{Bytes, BytesMut};
 use chat_domain::{admission::Verdict, session::Caller};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStream, TryStreamExt};
 use hyper::body::Incoming;
 use poem::{
     Addr, Body, Endpoint, EndpointExt, IntoResponse, Request, Response, Route,
     endpoint::BoxEndpoint,
-    error::ReadBodyError,
     http::{HeaderMap, Method, StatusCode, header, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
@@ -20,7 +20,7 @@ use super::{
     hash_key, meta,
     openapi::{self, Paths},
     request::{RequestId, RequestRecord, X_REQUEST_ID},
-    same_secret,
+    same_secret, sessions,
 };
 
 /// The whole service as one function from request to response. Cloning gives the same service.
@@ -71,10 +71,7 @@ impl Service {
 
         let span = tracing::info_span!("request", request_id = id.as_str());
         let handled = AssertUnwindSafe(self.handle(request, &record)).catch_unwind().instrument(span.clone());
-        let result = handled.await.unwrap_or_else(|panic| {
-            span.in_scope(|| tracing::error!(panic = panic_message(&*panic), "a request panicked"));
-            Err(ApiError::internal())
-        });
+        let result = handled.await.unwrap_or_else(|panic| span.in_scope(|| Err(panicked(&*panic))));
         let mut response = result.unwrap_or_else(|error| error.to_response(id.as_str()));
 
         record.set_status(response.status().as_u16());
@@ -100,9 +97,15 @@ impl Service {
             check_admin(context, &request, record).await?;
         }
         let path = path.to_owned();
-        read_body(context, &mut request).await?;
-        request.extensions_mut().insert(record.clone());
+        let body = read_body(context, &mut request).await?;
         let caller = Caller::Client(record.key().filter(|_| context.api_keys.are_required()));
+        if request.method() == Method::POST
+            && let Some(session) = sessions::messages_path(&path)
+        {
+            return sessions::answer_directly(context, record, caller, request.headers(), session, &body).await;
+        }
+        request.set_body(Body::from(body));
+        request.extensions_mut().insert(record.clone());
         request.extensions_mut().insert(caller);
         let allow = || paths.allow(&path).unwrap_or_default();
         routes.call(request).await.map_err(|error| ApiError::from_poem(error, allow))
@@ -117,7 +120,6 @@ fn is_below(path: &str, root: &str) -> bool {
 /// Chat traffic is what is counted: sessions made and messages posted.
 fn is_chat(method: &Method, path: &str) -> bool {
     let Some(rest) = path.strip_prefix("/sessions") else { return false };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
     let is_message =
         || rest.strip_prefix('/').and_then(|rest| rest.strip_suffix("/messages")).is_some_and(|id| !id.contains('/'));
     method == Method::POST && (rest.is_empty() || is_message())
@@ -192,7 +194,7 @@ fn unauthorized(code: &'static str, message: &str, scheme: &'static str) -> ApiE
 }
 
 /// Reads the body, if there is one: bounded in size and time, before anybody works on the request.
-async fn read_body(context: &Context, request: &mut Request) -> Result<(), ApiError> {
+async fn read_body(context: &Context, request: &mut Request) -> Result<Bytes, ApiError> {
     let maximum = context.max_body_bytes;
     let declared =
         request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -201,12 +203,17 @@ async fn read_body(context: &Context, request: &mut Request) -> Result<(), ApiEr
             && !request.headers().contains_key(header::TRANSFER_ENCODING)
             && request.version() < poem::http::Version::HTTP_2)
     {
-        return Ok(());
+        return Ok(Bytes::new());
     }
+    let mut chunks = request.take_body().into_bytes_stream();
     if declared.is_some_and(|length| length > maximum as u64) {
+        // Who asks first has not sent anything yet, and is told not to.
+        if !request.headers().contains_key(header::EXPECT) {
+            discard(chunks).await;
+        }
         return Err(ApiError::payload_too_large(maximum));
     }
-    let reading = request.take_body().into_bytes_limit(maximum);
+    let reading = read_up_to(maximum, &mut chunks);
     let bytes = tokio::time::timeout(context.body_timeout, reading).await.map_err(|_| {
         let seconds = whole_seconds(context.body_timeout);
         ApiError::new(
@@ -217,18 +224,49 @@ async fn read_body(context: &Context, request: &mut Request) -> Result<(), ApiEr
         .header(header::CONNECTION, poem::http::HeaderValue::from_static("close"))
     })?;
     match bytes {
-        Ok(bytes) => {
-            request.set_body(Body::from(bytes));
-            Ok(())
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => {
+            discard(chunks).await;
+            Err(ApiError::payload_too_large(maximum))
         }
-        Err(ReadBodyError::PayloadTooLarge) => Err(ApiError::payload_too_large(maximum)),
         Err(_) => Err(ApiError::invalid("body", "Input ended before it was complete")),
     }
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+/// A body of at most so many bytes; none if it is larger.
+async fn read_up_to(maximum: usize, chunks: &mut (impl TryStream<Ok = Bytes> + Unpin)) -> Result<Option<Bytes>, ()> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = chunks.try_next().await.map_err(|_| ())? {
+        if bytes.len() + chunk.len() > maximum {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Some(bytes.freeze()))
+}
+
+/// How much of a body that is too large is read all the same, and for how long: a client that still sends when the
+/// connection is closed sees it broken, and not the answer that says why.
+const DISCARDED: (usize, Duration) = (32 * 1024 * 1024, Duration::from_secs(3));
+
+async fn discard(mut chunks: impl TryStream<Ok = Bytes> + Unpin) {
+    let (mut left, patience) = DISCARDED;
+    let reading = async {
+        while let Ok(Some(chunk)) = chunks.try_next().await
+            && left > 0
+        {
+            left = left.saturating_sub(chunk.len());
+        }
+    };
+    let _ = tokio::time::timeout(patience, reading).await;
+}
+
+/// What a client is told of a mistake of ours; the log is told more.
+pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> ApiError {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("no message"), "a request panicked");
+    ApiError::internal()
 }
 
 impl IntoResponse for ApiError {
@@ -243,12 +281,19 @@ mod tests {
 
     #[test]
     fn chat_traffic_is_what_is_counted() {
-        for path in ["/sessions", "/sessions/", "/sessions/1/messages", "/sessions/1/messages/"] {
+        for path in ["/sessions", "/sessions/1/messages"] {
             assert!(is_chat(&Method::POST, path), "{path}");
         }
-        for path in
-            ["/", "/sessionsx", "/sessions/1", "/sessions/1/2/messages", "/sessions/1/messages/2", "/admin/sessions"]
-        {
+        for path in [
+            "/",
+            "/sessions/",
+            "/sessions/1/messages/",
+            "/sessionsx",
+            "/sessions/1",
+            "/sessions/1/2/messages",
+            "/sessions/1/messages/2",
+            "/admin/sessions",
+        ] {
             assert!(!is_chat(&Method::POST, path), "{path}");
         }
         assert!(!is_chat(&Method::GET, "/sessions/1/messages"));

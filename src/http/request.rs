@@ -68,6 +68,11 @@ impl RequestRecord {
         self.known().status = Some(status);
     }
 
+    /// Its client went away before the answer was complete: no client sees the status that had been decided.
+    pub(super) fn abandon(&self) {
+        self.known().status = None;
+    }
+
     /// The key it showed, which is a client's.
     pub(super) fn set_key(&self, key: KeyHash) {
         self.known().key = Some(key);
@@ -141,6 +146,10 @@ impl RequestId {
         }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a request's id is no part of the domain and keeps nobody out of anything"
+    )]
     fn made() -> Self {
         let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
         let text = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);

@@ -9,7 +9,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
 };
 use tokio_io_timeout::TimeoutStream;
 
@@ -52,11 +52,18 @@ pub async fn serve(
     grace: Duration,
 ) -> bool {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_read).pipeline_flush(true);
-    http.http2().timer(TokioTimer::new()).keep_alive_interval(limits.header_read).max_concurrent_streams(256);
+    // Not `pipeline_flush`: with it hyper buffers all that a turn says, however little of it the reader takes.
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_read);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(limits.header_read)
+        .keep_alive_timeout(limits.header_read)
+        .max_concurrent_streams(256);
     let http = Arc::new(http);
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.max_connections));
+    // Dropped when no more connections are taken.
+    let (accepting, stopped) = watch::channel(());
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -73,8 +80,14 @@ pub async fn serve(
             }
         };
         let (http, service, watcher) = (http.clone(), service.clone(), connections.watcher());
+        let mut stopped = stopped.clone();
         spawn(async move {
-            if let Some((io, local)) = prepare(stream, limits).await {
+            let prepared = tokio::select! {
+                // Whoever has not said anything by then is not waited for.
+                _ = stopped.changed() => None,
+                prepared = prepare(stream, limits) => prepared,
+            };
+            if let Some((io, local)) = prepared {
                 let answer = service_fn(move |request: hyper::Request<Incoming>| {
                     let service = service.clone();
                     async move { Ok::<_, Infallible>(hyper::Response::from(service.call(request, local, peer).await)) }
@@ -87,7 +100,7 @@ pub async fn serve(
             drop(place);
         });
     }
-    drop(listener);
+    drop((listener, accepting));
     tokio::time::timeout(grace, connections.shutdown()).await.is_ok()
 }
 
@@ -103,15 +116,34 @@ async fn accept(
 
 type Io = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
 
-/// Waits for the first byte: hyper looks for the protocol before its own timers run. None if there was none in time.
+/// Waits until the protocol can be told: hyper looks for it before its own timers run. None if it could not in time.
 async fn prepare(stream: TcpStream, limits: ConnectionLimits) -> Option<(Io, SocketAddr)> {
     // Without this a streamed event waits up to 40 ms for the acknowledgement of the one before.
     stream.set_nodelay(true).ok()?;
     let local = stream.local_addr().ok()?;
-    tokio::time::timeout(limits.first_byte, stream.readable()).await.ok()?.ok()?;
+    tokio::time::timeout(limits.first_byte, protocol_is_known(&stream)).await.ok()?.ok()?;
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write_stall));
     Some((TokioIo::new(Box::pin(stream)), local))
+}
+
+/// What every connection of HTTP/2 begins with.
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long to wait before looking again at a beginning of [`HTTP2_PREFACE`]. Honest peers send it whole.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Resolves when what has come is no mere beginning of the preface.
+async fn protocol_is_known(stream: &TcpStream) -> io::Result<()> {
+    let mut start = [0; HTTP2_PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut start).await?;
+        let is_beginning = (1..start.len()).contains(&length) && HTTP2_PREFACE.starts_with(&start[..length]);
+        if !is_beginning {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 #[expect(

@@ -1,7 +1,8 @@
 //! A turn as Server-Sent Events: its events written out, one frame each.
 
 use std::{
-    io,
+    io::{self, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -21,12 +22,14 @@ use poem_openapi::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Sleep, sleep};
+use tracing::Span;
 
 use super::{
-    dto::{TurnView, arguments},
     errors::ApiError,
+    pipeline::panicked,
     request::RequestRecord,
+    views::{arguments, write_turn},
 };
 
 /// How often a silent stream shows that it is alive: proxies close connections after 30 to 60 s without a byte.
@@ -56,10 +59,14 @@ impl Payload for EventFrames {
 
 impl IntoResponse for EventFrames {
     fn into_response(self) -> Response {
-        let mut alive = tokio::time::interval(KEEP_ALIVE);
-        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        alive.reset();
-        let frames = Frames { events: self.events, record: Some(self.record), alive, next_id: 1 };
+        let frames = Frames {
+            events: self.events,
+            record: Some(self.record),
+            span: Span::current(),
+            silent_since: Instant::now(),
+            alive: Box::pin(sleep(KEEP_ALIVE)),
+            next_id: 1,
+        };
         let mut response = Response::builder().content_type(Self::CONTENT_TYPE).body(Body::from_bytes_stream(frames));
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -73,8 +80,37 @@ struct Frames {
     events: TurnEvents,
     /// Let go with the last frame.
     record: Option<Arc<RequestRecord>>,
-    alive: Interval,
+    /// The request's, for what the turn logs.
+    span: Span,
+    silent_since: Instant,
+    /// Not set anew for every frame: what matters is the silence when it fires.
+    alive: Pin<Box<Sleep>>,
     next_id: u64,
+}
+
+impl Frames {
+    /// Ready when nothing has been said for so long that it is time for a sign of life.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.alive.as_mut().poll(cx));
+            let due = self.silent_since + KEEP_ALIVE;
+            let now = Instant::now();
+            if now >= due {
+                self.silent_since = now;
+                self.alive.as_mut().reset(now + KEEP_ALIVE);
+                return Poll::Ready(());
+            }
+            self.alive.as_mut().reset(due);
+        }
+    }
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        if let Some(record) = &self.record {
+            record.abandon();
+        }
+    }
 }
 
 impl Stream for Frames {
@@ -83,12 +119,23 @@ impl Stream for Frames {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         let Some(record) = &this.record else { return Poll::Ready(None) };
-        match Pin::new(&mut this.events).poll_next(cx) {
+        let entered = this.span.clone().entered();
+        // The turn runs in here, where the pipeline does not catch its panics any more.
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.events).poll_next(cx)));
+        let polled = match polled {
+            Ok(polled) => polled,
+            Err(panic) => {
+                let frame = failed(&panicked(&*panic), this.next_id, record);
+                this.record = None;
+                return Poll::Ready(Some(Ok(frame)));
+            }
+        };
+        match polled {
             Poll::Ready(Some(event)) => {
                 let is_last = matches!(event, TurnEvent::Completed(_) | TurnEvent::Failed(_));
                 let frame = frame(event, this.next_id, record);
                 this.next_id += 1;
-                this.alive.reset();
+                this.silent_since = Instant::now();
                 if is_last {
                     this.record = None;
                 }
@@ -99,7 +146,8 @@ impl Stream for Frames {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                ready!(this.alive.poll_tick(cx));
+                drop(entered);
+                ready!(this.poll_silence(cx));
                 Poll::Ready(Some(Ok(Bytes::from_static(b": alive\n\n"))))
             }
         }
@@ -132,26 +180,28 @@ fn frame(event: TurnEvent, id: u64, record: &RequestRecord) -> Bytes {
         }
         TurnEvent::Completed(outcome) => {
             record.set_turn(&outcome);
-            write("message.completed", id, &TurnView::from(&*outcome))
+            write_with("message.completed", id, |frame| write_turn(frame, &outcome))
         }
-        TurnEvent::Failed(error) => {
-            let error = ApiError::from(error);
-            record.set_status(error.status.as_u16());
-            write("error", id, &error.body(record.id.as_str()))
-        }
+        TurnEvent::Failed(error) => failed(&ApiError::from(error), id, record),
     }
 }
 
-/// Our JSON is on one line: serde escapes line ends in strings.
+fn failed(error: &ApiError, id: u64, record: &RequestRecord) -> Bytes {
+    record.set_status(error.status.as_u16());
+    write("error", id, &error.body(record.id.as_str()))
+}
+
 fn write(name: &str, id: u64, data: &impl Serialize) -> Bytes {
-    let mut frame = Vec::with_capacity(128);
-    frame.extend_from_slice(b"id: ");
-    frame.extend_from_slice(id.to_string().as_bytes());
-    frame.extend_from_slice(b"\nevent: ");
-    frame.extend_from_slice(name.as_bytes());
-    frame.extend_from_slice(b"\ndata: ");
     // Writing to a Vec cannot fail, and our values have string keys.
-    let _ = serde_json::to_writer(&mut frame, data);
+    write_with(name, id, |frame| drop(serde_json::to_writer(frame, data)))
+}
+
+/// Our JSON is on one line: line ends in strings are escaped.
+fn write_with(name: &str, id: u64, data: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut frame = Vec::with_capacity(128);
+    // Writing to a Vec cannot fail.
+    let _ = write!(frame, "id: {id}\nevent: {name}\ndata: ");
+    data(&mut frame);
     frame.extend_from_slice(b"\n\n");
     frame.into()
 }

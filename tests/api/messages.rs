@@ -1,6 +1,7 @@
 //! Messages: what is answered, what may be asked of the model.
 
-use chat_test_support::Reply;
+use chat_test_support::{Answer, Reply};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, assert_error, field_errors, is_time, keys, launch, message, pairs, said};
@@ -68,7 +69,7 @@ async fn allowed_options_are_passed_on_as_they_are() {
         "frequency_penalty": -0.5, "presence_penalty": 0.5, "repetition_penalty": 1.1, "logit_bias": {"50256": -100},
         "logprobs": true, "top_logprobs": 2, "response_format": {"type": "json_schema", "json_schema": {"name": "a"}},
         "structured_outputs": true, "reasoning": {"effort": "high", "exclude": false}, "reasoning_effort": "low",
-        "include_reasoning": false, "verbosity": "low", "parallel_tool_calls": false, "modalities": ["text"],
+        "include_reasoning": false, "verbosity": "low", "modalities": ["text"],
         "transforms": ["middle-out"], "metadata": {"trace": "1"}, "web_search_options": {"a": {}}, "service_tier": "x",
     });
     scene.post(&session, json!({"content": "hello", "options": options})).await.expect(200);
@@ -77,6 +78,11 @@ async fn allowed_options_are_passed_on_as_they_are() {
         assert_eq!(&sent[name], value, "{name}");
     }
     assert_eq!(sent["messages"], json!([{"role": "user", "content": "hello"}]));
+
+    // Backends refuse this one where no tools are offered.
+    let without_tools = json!({"content": "hello", "options": {"parallel_tool_calls": false}});
+    scene.post(&session, without_tools).await.expect(200);
+    assert!(scene.upstream.last_request().body.get("parallel_tool_calls").is_none());
 
     // They are one message's. And `null` is an option that was not given, known or not.
     scene.post(&session, json!({"content": "hello", "options": {"seed": null, "unheard_of": null}})).await.expect(200);
@@ -118,7 +124,8 @@ async fn models_can_be_bounded() {
     let scene = Scene::with(&[("ALLOWED_MODELS", "vendor/small, vendor/large"), ("OPENROUTER_MODEL", "vendor/own")]);
     let scene = scene.await;
     let session = scene.client.create_session().await;
-    let with_model = async |model: Value| scene.post(&session, json!({"content": "x", "options": {"model": model}})).await;
+    let with_model =
+        async |model: Value| scene.post(&session, json!({"content": "x", "options": {"model": model}})).await;
     for model in ["vendor/small", "vendor/large"] {
         with_model(json!(model)).await.expect(200);
         assert_eq!(scene.upstream.last_request().body["model"], model);
@@ -206,7 +213,9 @@ async fn without_credentials_the_answer_says_which_variable_to_set() {
         let client = service.client();
         // All but the answer works.
         let session = client.create_session().await;
-        for answer in [client.say(&session, "hello").await, *client.say_streaming(&session, "hello").await.expect_err("none")] {
+        for answer in
+            [client.say(&session, "hello").await, *client.say_streaming(&session, "hello").await.expect_err("none")]
+        {
             assert_error(&answer, 503, "provider_unconfigured");
             let message = answer.body["error"]["message"].as_str().expect("a message");
             assert!(message.contains(named), "{message}");
@@ -239,4 +248,51 @@ async fn an_instruction_for_the_model_changes_the_model() {
     assert_eq!(scene.upstream.last_request().body["model"], "vendor/b");
     scene.post(&session, json!({"content": "x", "options": {"model": "vendor/c"}})).await.expect(200);
     assert_eq!(scene.upstream.last_request().body["model"], "vendor/c");
+}
+
+/// Most requests take a shorter way than those that spell their path as nobody does; it leads to the same place.
+#[tokio::test]
+async fn a_message_is_the_same_however_its_path_is_spelled() {
+    let scene = Scene::with(&[("API_KEYS", "k"), ("MAX_BODY_BYTES", "1000"), ("ALLOWED_MODELS", "m")]).await;
+    let client = scene.client.with_header("x-api-key", "k").with_header("x-request-id", "same");
+    let session = client.create_session().await;
+    let spellings = [
+        session.clone(),
+        session.to_uppercase(),
+        session.replace('-', ""),
+        format!("%{:x}{}", session.as_bytes()[0], &session[1..]),
+    ];
+    let bodies = [
+        ("application/json", "{}".to_owned()),
+        ("application/json", "{".to_owned()),
+        ("application/json", String::new()),
+        ("text/plain", r#"{"content": "x"}"#.to_owned()),
+        ("application/json", r#"{"content": "x", "content": "x"}"#.to_owned()),
+        ("application/json", r#"{"content": "x", "role": "system", "options": {"model": "n"}}"#.to_owned()),
+        ("application/json", r#"{"content": "x", "memory_limit": 51}"#.to_owned()),
+        ("application/json", r#"{"content": "x", "options": {"model": "n", "stream": true}}"#.to_owned()),
+        ("application/json", r#"{"content": "x", "options": {"tool_name": "none"}}"#.to_owned()),
+        ("application/json", format!(r#"{{"content": "{}"}}"#, "x".repeat(1000))),
+        ("application/json", format!(r#"{{"a": {}{}}}"#, "[".repeat(40), "]".repeat(40))),
+    ];
+    for accept in ["application/json", "text/event-stream"] {
+        for (kind, body) in &bodies {
+            let mut answers = Vec::new();
+            for spelling in &spellings {
+                let request = client.request(Method::POST, &format!("/sessions/{spelling}/messages"));
+                let request = request.header("content-type", *kind).header("accept", accept);
+                let answer = Answer::of(request.body(body.clone())).await;
+                assert_error(&answer, answer.status, answer.code());
+                answers.push((answer.status, answer.text));
+            }
+            assert!(answers.iter().all(|answer| *answer == answers[0]), "{body}: {answers:#?}");
+        }
+    }
+    for spelling in &spellings {
+        let answer = client.say(spelling, "hello").await.expect(200);
+        assert_eq!((&answer.body["session_id"], answer.content()), (&json!(session), "echo: hello"));
+        let request = scene.client.request(Method::POST, &format!("/sessions/{spelling}/messages"));
+        assert_error(&Answer::of(request.json(&message("hello"))).await, 401, "missing_api_key");
+    }
+    assert_eq!(scene.upstream.requests().len(), spellings.len());
 }

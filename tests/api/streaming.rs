@@ -168,14 +168,16 @@ async fn a_failure_after_the_headers_is_an_error_event() {
 }
 
 #[tokio::test]
-async fn a_turn_that_takes_too_long_ends_with_an_error_event() {
+async fn a_turn_that_takes_too_long_is_told_so() {
     let scene = Scene::with(&[("TURN_TIMEOUT_SECONDS", "1")]).await;
     let session = scene.client.create_session().await;
     scene.upstream.push(Reply::events().delta("never ").hang());
     let events = scene.client.say_streaming(&session, "hi").await.expect("a stream").collect().await;
     let last = events.last().expect("events");
     assert_eq!((last.event.as_str(), &last.data["error"]["code"]), ("error", &json!("turn_timeout")));
-    scene.upstream.wait_for_aborted(1).await;
+    scene.upstream.push(Reply::never());
+    assert_error(&scene.client.say(&session, "hi").await, 504, "turn_timeout");
+    scene.upstream.wait_for_aborted(2).await;
     assert_eq!(scene.memory(&session).await, []);
 }
 
@@ -198,14 +200,16 @@ async fn a_client_that_goes_away_takes_its_message_back() {
     let scene = Scene::start().await;
     let session = scene.client.create_session().await;
     scene.upstream.push(Reply::events().delta("half ").hang());
-    let mut stream = scene.client.say_streaming(&session, "hi").await.expect("a stream");
+    let named = |id| scene.client.with_header("x-request-id", id);
+    let mut stream = named("streamed").say_streaming(&session, "hi").await.expect("a stream");
     while stream.next().await.expect("an event").event != "message.delta" {}
     drop(stream);
     scene.upstream.wait_for_aborted(1).await;
 
     // The same without a stream: nothing has been sent, and nobody is there to send it to.
     scene.upstream.push(Reply::never());
-    let turn = scene.client.say(&session, "hi");
+    let plain = named("plain");
+    let turn = plain.say(&session, "hi");
     tokio::select! {
         _ = turn => panic!("there is no answer"),
         () = scene.upstream.wait_for_requests(2) => {}
@@ -215,8 +219,10 @@ async fn a_client_that_goes_away_takes_its_message_back() {
     // The session is free again, and knows nothing of it.
     scene.client.say(&session, "and now?").await.expect(200);
     assert_eq!(scene.upstream.last_request().conversation(), [("user", "and now?")]);
-    let left = |line: &Value| line["event"] == "request_completed" && line["status_code"] == 499;
-    scene.service.wait_for_log(left).await;
+    for id in ["streamed", "plain"] {
+        let is_its = |line: &Value| line["event"] == "request_completed" && line["request_id"] == id;
+        assert_eq!(scene.service.wait_for_log(is_its).await["status_code"], 499, "{id}");
+    }
 }
 
 #[tokio::test]

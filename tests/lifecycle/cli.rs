@@ -29,7 +29,8 @@ async fn help_names_every_command_and_flag() {
 
 #[tokio::test]
 async fn what_is_no_command_is_refused() {
-    for words in [&["--prot", "1"][..], &["sevre"], &["--port", "many"], &["--port", "65536"], &["openapi", "--check"]] {
+    for words in [&["--prot", "1"][..], &["sevre"], &["--port", "many"], &["--port", "65536"], &["openapi", "--check"]]
+    {
         let exit = words.iter().fold(program(), |program, word| program.arg(word)).run().await;
         assert_eq!(code(&exit), Some(2), "{words:?}");
         assert!(exit.stderr.contains("error:") && exit.stdout.is_empty(), "{words:?}: {}", exit.stderr);

@@ -46,7 +46,8 @@ async fn everything_that_is_wrong_is_told_at_once_and_no_secret() {
     // Whatever needs a configuration refuses a bad one alike.
     for command in [None, Some("serve"), Some("demo"), Some("check-config"), Some("healthcheck")] {
         let exit = command.into_iter().fold(broken.clone(), Launch::arg).run().await;
-        let problems = problems(&exit);
+        let mut problems = problems(&exit);
+        problems.retain(|line| !line.contains("not in this build"));
         for expected in expected {
             assert!(problems.iter().any(|line| line.starts_with(expected)), "no {expected:?} in:\n{}", exit.stderr);
         }
@@ -62,10 +63,22 @@ async fn everything_that_is_wrong_is_told_at_once_and_no_secret() {
 async fn a_file_that_cannot_be_used_is_told_in_one_line() {
     let named = |launch: Launch, file: &str| launch.env("APP_CONFIG_FILE", file);
     let cases = [
-        (named(program(), "no.yaml"), "APP_CONFIG_FILE (environment): must name a readable YAML file, but no.yaml does not exist"),
-        (named(program().file("dir/x", ""), "dir"), "APP_CONFIG_FILE (environment): must name a readable YAML file, but dir is a directory"),
-        (named(program().file("l1.yaml", b"a: \xe9"), "l1.yaml"), "APP_CONFIG_FILE (environment): must name a readable YAML file, but l1.yaml must be UTF-8"),
-        (program().arg("--config").arg("no.yaml"), "--config (command line): must name a readable YAML file, but no.yaml does not exist"),
+        (
+            named(program(), "no.yaml"),
+            "APP_CONFIG_FILE (environment): must name a readable YAML file, but no.yaml does not exist",
+        ),
+        (
+            named(program().file("dir/x", ""), "dir"),
+            "APP_CONFIG_FILE (environment): must name a readable YAML file, but dir is a directory",
+        ),
+        (
+            named(program().file("l1.yaml", b"a: \xe9"), "l1.yaml"),
+            "APP_CONFIG_FILE (environment): must name a readable YAML file, but l1.yaml must be UTF-8",
+        ),
+        (
+            program().arg("--config").arg("no.yaml"),
+            "--config (command line): must name a readable YAML file, but no.yaml does not exist",
+        ),
         (program().file(YAML, "rate_rps: [1\nadmin_token: sesame"), "config/app.config.yaml: "),
         (program().file(YAML, "- rate_rps: 1"), "config/app.config.yaml: "),
         (program().file(".env", b"A=\xff\xfe"), ".env: must be UTF-8, and is not at line 1 column 3"),
@@ -86,8 +99,8 @@ async fn what_is_not_in_this_build_is_refused() {
     let BuiltIn { redis, mysql, mongodb, mcp } = BuiltIn::this_build();
     let history = "HISTORY_STORAGE_BACKEND";
     let mysql_settings = [(history, "mysql"), ("HISTORY_MYSQL_USER", "u"), ("HISTORY_MYSQL_DATABASE", "d")];
-    let cases: [(&str, &[(&str, &str)], bool); 6] = [
-        ("REDIS_URL", &[("REDIS_URL", "redis://:secret@localhost")], redis),
+    let cases = [
+        ("REDIS_URL", &[("REDIS_URL", "redis://:secret@localhost")][..], redis),
         (history, &[(history, "redis"), ("HISTORY_REDIS_URL", "redis://localhost")], redis),
         (history, &mysql_settings, mysql),
         (history, &[(history, "mongodb")], mongodb),
@@ -159,7 +172,8 @@ async fn files_in_the_working_directory_are_read() {
 async fn the_python_services_files_start_the_service() {
     let dotenv = include_str!("../fixtures/python/.env");
     // A Redis that this build or machine does not have cannot be overridden away: a blank value is no value.
-    let dotenv: String = dotenv.lines().filter(|line| !line.starts_with("REDIS_URL=")).flat_map(|line| [line, "\n"]).collect();
+    let dotenv: String =
+        dotenv.lines().filter(|line| !line.starts_with("REDIS_URL=")).flat_map(|line| [line, "\n"]).collect();
     let yaml = include_str!("../fixtures/python/app.config.yaml");
     let service = program()
         .file(".env", dotenv)

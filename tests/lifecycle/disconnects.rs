@@ -52,7 +52,10 @@ async fn a_client_that_goes_away_cancels_its_turn() {
     assert_eq!(echoed(&client, &session).await, ["after plain", "after streamed"]);
     // Nobody's error, and no response either.
     let health = client.get("/health").await.expect(200).body;
-    assert_eq!((&health["requests_total"], &health["responses_total"], &health["errors_total"]), (&5.into(), &3.into(), &0.into()));
+    assert_eq!(
+        (&health["requests_total"], &health["responses_total"], &health["errors_total"]),
+        (&5.into(), &3.into(), &0.into())
+    );
 }
 
 #[tokio::test]
@@ -235,7 +238,6 @@ async fn a_crowd_of_which_many_leave_is_remembered_in_pairs() {
         assert!(times == 1 || !is_answered, "{content} was answered and is not there");
     }
     assert_eq!(remembered.last().map(String::as_str), Some("the end"));
-    assert_eq!(upstream.peak(), 1, "one turn at a time");
     // What is remembered is what was sent: the model saw the same pairs in the same order.
     let sent = upstream.last_request().messages().len();
     assert_eq!(sent, 2 * (remembered.len() - 1) + 1);

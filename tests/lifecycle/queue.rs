@@ -1,13 +1,19 @@
 //! Many turns at once: one after the other in a session, side by side in several.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use chat_test_support::{Answer, Gate, Reply, Upstream};
+use chat_domain::testing::llm::{self, ScriptedLlm};
+use chat_local::system::SystemClock;
+use chat_test_support::{Answer, Gate, Reply, Upstream, assert_eventually};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::{
-    common::{ONE_WORKER, agent, echoed, messages_of, request_log, wait_for_posts},
+    common::{ONE_WORKER, SOON, agent, echoed, messages_of, request_log, wait_for_posts},
+    in_process::{InProcess, PATIENT},
     raw::{EVENTS, Raw, say},
 };
 
@@ -114,6 +120,8 @@ async fn a_turn_that_takes_too_long_is_ended() {
 
     for id in ["plain", "streamed"] {
         assert_eq!(request_log(&service, id).await["status_code"], 504);
+        // What the turn itself logs tells whose it is as well.
+        service.wait_for_log(|line| line["message"] == "request failed" && line["request_id"] == id).await;
     }
     client.say(&session, "in time").await.expect(200);
     assert_eq!(echoed(&client, &session).await, ["in time"]);
@@ -121,31 +129,34 @@ async fn a_turn_that_takes_too_long_is_ended() {
 
 #[tokio::test]
 async fn a_turn_whose_time_ends_in_the_queue_is_told_that_the_session_is_busy() {
-    let upstream = Upstream::start().await;
-    let service = agent(&upstream).envs([ONE_WORKER]).env("TURN_TIMEOUT_SECONDS", "0.5").start().await;
-    let client = service.client();
-    let session = client.create_session().await;
     // Turns of one session are given the same time, so those in front end first, unless one of them is held up where no
     // deadline reaches: by a reader who has stopped reading.
-    upstream.push(Reply::huge(14 << 20));
-    let mut stalled = Raw::connect_narrow(service.base_url()).await;
+    let megabyte = "x".repeat(1 << 20);
+    let endless = llm::Reply::pieces((0..50).map(|_| megabyte.as_str()));
+    let model = ScriptedLlm::new(Arc::new(SystemClock::new()), [endless, llm::Reply::text("fine")]);
+    let time = Duration::from_secs(2);
+    let server = InProcess::start_with(model.clone(), PATIENT, time).await;
+    let client = server.client();
+    let session = client.create_session().await;
+    let mut stalled = Raw::connect_narrow(&server.base_url()).await;
     stalled.send(say(&session, "stall", EVENTS)).await;
     stalled.read_until("message.delta").await;
 
     let began = Instant::now();
-    let answer = client.with_header("x-request-id", "waited").say(&session, "wait").await.expect(409);
-    assert_eq!((answer.code(), answer.header("retry-after")), ("session_busy", Some("1")));
-    assert!(began.elapsed() >= Duration::from_millis(500), "it waited");
-    assert_eq!(request_log(&service, "waited").await["status_code"], 409);
-    let events = client.say_streaming(&session, "wait").await.expect("a stream").collect().await;
-    assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!((events[0].event.as_str(), &events[0].data["error"]["code"]), ("error", &"session_busy".into()));
+    let plain = client.say(&session, "wait");
+    let streamed = async { client.say_streaming(&session, "wait").await.expect("a stream").collect().await };
+    let (plain, streamed) = tokio::join!(plain, streamed);
+    assert_eq!((plain.status, plain.code(), plain.header("retry-after")), (409, "session_busy", Some("1")));
+    assert_eq!(streamed.len(), 1, "{streamed:?}");
+    assert_eq!((streamed[0].event.as_str(), &streamed[0].data["error"]["code"]), ("error", &"session_busy".into()));
+    assert!(began.elapsed() >= time, "they waited");
 
     drop(stalled);
-    upstream.wait_for_aborted(1).await;
-    client.say(&session, "free").await.expect(200);
-    assert_eq!(echoed(&client, &session).await, ["free"]);
-    assert_eq!(upstream.requests().len(), 2);
+    assert_eventually!(model.stopped() == 1, SOON);
+    assert_eq!(client.say(&session, "free").await.expect(200).content(), "fine");
+    let read = client.get(&format!("/sessions/{session}")).await.expect(200);
+    assert_eq!(read.body["history"].as_array().map(Vec::len), Some(2));
+    assert_eq!(model.asked().len(), 2);
 }
 
 #[tokio::test]
@@ -167,7 +178,10 @@ async fn a_waiting_turn_sees_what_the_one_before_it_left() {
     };
     let (one, fails, three, ()) = tokio::join!(say("one", 1), say("fails", 2), say("three", 3), opening);
     assert_eq!((one.status, fails.status, three.status), (200, 502, 200));
-    assert_eq!(upstream.last_request().conversation(), [("user", "one"), ("assistant", "echo: one"), ("user", "three")]);
+    assert_eq!(
+        upstream.last_request().conversation(),
+        [("user", "one"), ("assistant", "echo: one"), ("user", "three")]
+    );
     assert_eq!(echoed(&client, &session).await, ["one", "three"]);
 }
 

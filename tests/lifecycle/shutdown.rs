@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chat_test_support::{Client, Gate, Launch, Reply, Service, Upstream, assert_eventually};
+use serde_json::Value;
 use tokio::net::TcpStream;
 
 use crate::{
@@ -19,6 +20,11 @@ const LONG: &str = "18";
 async fn refuses_connections(service: &Service) -> bool {
     let address = service.base_url().strip_prefix("http://").expect("a URL");
     TcpStream::connect(address).await.is_err()
+}
+
+/// The log's last line, which may be read a moment after the process has ended.
+async fn stopped(service: &Service) -> Value {
+    service.wait_for_log(|line| line["event"] == "stopped").await
 }
 
 #[tokio::test]
@@ -42,7 +48,7 @@ async fn a_signal_drains_first_and_a_second_one_ends_the_delay() {
         service.signal(second);
         let exit = service.wait().await;
         assert!(exit.status.success() && exit.took < AT_ONCE, "{exit:?}");
-        assert_eq!(service.events("stopped").len(), 1);
+        stopped(&service).await;
     }
 }
 
@@ -90,7 +96,7 @@ async fn running_turns_are_finished() {
     assert_eq!(last.data["message"]["content"], "echo: finish");
     let exit = service.wait().await;
     assert!(exit.status.success() && exit.took < AT_ONCE, "{exit:?}");
-    assert_eq!(service.events("stopped")[0]["message"], "stopped");
+    assert_eq!(stopped(&service).await["message"], "stopped");
     assert_eq!(upstream.aborted(), 0);
 }
 
@@ -109,7 +115,7 @@ async fn a_turn_that_takes_longer_than_the_grace_is_cut() {
     assert!((Duration::from_millis(500)..AT_ONCE).contains(&exit.took), "{exit:?}");
     assert_eq!(connection.rest().await, "", "cut, not answered");
     upstream.wait_for_aborted(1).await;
-    let stopped = &service.events("stopped")[0];
+    let stopped = stopped(&service).await;
     assert_eq!((&stopped["level"], &stopped["requests_ended"]), (&"WARNING".into(), &false.into()), "{stopped}");
 }
 
@@ -130,7 +136,7 @@ async fn connections_without_a_request_do_not_delay_the_end() {
 
     let exit = service.terminate().await;
     assert!(exit.status.success() && exit.took < AT_ONCE, "{exit:?}");
-    assert_eq!(service.events("stopped")[0]["message"], "stopped");
+    assert_eq!(stopped(&service).await["message"], "stopped");
     for connection in [&mut kept_alive, &mut silent, &mut undecided] {
         assert_eq!(connection.rest().await, "");
     }

@@ -29,8 +29,8 @@ use crate::lock;
 /// Sessions that never share a lock: enough that the turns of many cores rarely meet.
 const SHARDS: usize = 64;
 
-/// Sessions a sweep looks at before it lets go of a shard's lock: some ten microseconds.
-const SWEPT_AT_ONCE: usize = 128;
+/// Sessions a sweep looks at before it lets go of a shard's lock: some tens of microseconds, even if all have expired.
+const SWEPT_AT_ONCE: usize = 64;
 
 /// What the operator decided about sessions in process memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl LocalSessions {
 
     /// Frees the sessions that have expired by `now`, and tells how many. To be called every now and then, on a thread
     /// that may be busy for some ten milliseconds with a hundred thousand sessions; sessions in use are kept waiting for
-    /// microseconds at the most, however many there are.
+    /// less than a tenth of a millisecond, however many there are.
     pub fn sweep(&self, now: Moment) -> usize {
         let Some(ttl) = self.policy.ttl else { return 0 };
         let mut freed = 0;

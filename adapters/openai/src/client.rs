@@ -1,19 +1,27 @@
 //! One call: [`OpenAiLlm`].
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chat_domain::ports::{
     Clock,
     llm::{Delivery, LlmError, LlmErrorKind, LlmEvent, LlmPort, LlmRequest, LlmStream},
 };
-use futures_util::{StreamExt, stream};
+use futures_util::{
+    StreamExt,
+    future::{Either, select},
+    stream,
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use crate::{
     answer,
@@ -58,9 +66,10 @@ impl OpenAiLlm {
     /// When the URL or a header's value cannot be used, or TLS cannot be set up; see [`BuildError`].
     pub fn new(config: OpenAiConfig, http: &HttpClient, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let headers = headers(&config)?;
+        let endpoint = http.endpoint(&config.base_url, &["chat", "completions"])?;
         Ok(Self {
-            endpoint: http.endpoint(&config.base_url, &["chat", "completions"])?,
-            headers,
+            headers: headers.map(|headers| endpoint.headers(headers)),
+            endpoint,
             model: config.model,
             attempt_timeout: config.attempt_timeout.min(A_DAY),
             max_body: config.max_body,
@@ -71,18 +80,22 @@ impl OpenAiLlm {
 
     async fn ask(&self, request: &LlmRequest) -> Result<LlmStream, LlmError> {
         let model = self.model.pick(request.options.model.as_deref());
-        let body = request::body(request, model)
-            .map_err(|error| LlmError::new(LlmErrorKind::Rejected, format!("cannot be written: {error}")))?;
+        let body = request::body(request, model);
         let streamed = request.delivery == Delivery::Streamed;
         let headers = self.headers[usize::from(streamed)].clone();
 
+        // Asked in this order, so that this deadline is never before the turn's, which says more to a client.
+        let left = request.deadline.since(self.clock.moment()).min(A_DAY);
         let now = Instant::now();
-        let deadline = now + request.deadline.since(self.clock.moment()).min(A_DAY);
-        let due = deadline.min(now + self.attempt_timeout);
-        let response = in_time(due, self.endpoint.post(headers, body)).await?;
+        let deadline = now + left;
+        let mut due = pin!(sleep_until(deadline.min(now + self.attempt_timeout)));
+        let response = in_time(due.as_mut(), self.endpoint.post(headers, body)).await?;
         let response = response.map_err(|error| failure::broken(error, &self.redactor))?;
         if !response.status.is_success() {
             return Err(self.refused(response, deadline).await);
+        }
+        if response.is_encoded() {
+            return Err(LlmError::new(LlmErrorKind::InvalidResponse, "the answer is compressed, unasked"));
         }
         let retry_after = failure::retry_after(&response.headers, self.clock.now());
         let answer = if streamed { self.in_parts(response, deadline).await } else { self.whole(response, due).await };
@@ -91,8 +104,9 @@ impl OpenAiLlm {
 
     async fn refused(&self, mut response: Response, deadline: Instant) -> LlmError {
         let due = deadline.min(Instant::now() + ERROR_BODY_PATIENCE);
+        let readable = !response.is_encoded();
         let mut body = Vec::new();
-        while body.len() < ERROR_BODY_MAX {
+        while readable && body.len() < ERROR_BODY_MAX {
             let Ok(Some(Ok(chunk))) = timeout_at(due, response.body.next()).await else { break };
             body.extend_from_slice(&chunk);
         }
@@ -100,7 +114,7 @@ impl OpenAiLlm {
         failure::refused(response.status, &body, &self.redactor).retry_after(retry_after)
     }
 
-    async fn whole(&self, response: Response, due: Instant) -> Result<LlmStream, LlmError> {
+    async fn whole(&self, response: Response, due: Pin<&mut Sleep>) -> Result<LlmStream, LlmError> {
         let body = in_time(due, self.read(response)).await??;
         let completion = answer::whole(&body, &self.redactor)?;
         Ok(Box::pin(stream::iter([Ok(LlmEvent::End(completion))])))
@@ -110,7 +124,7 @@ impl OpenAiLlm {
         match media_type(&response.headers) {
             // Some backends cannot stream, or not with tools, and answer as if they had not been asked to.
             Some(json) if json.ends_with("json") => {
-                let due = deadline.min(Instant::now() + self.attempt_timeout);
+                let due = pin!(sleep_until(deadline.min(Instant::now() + self.attempt_timeout)));
                 let body = in_time(due, self.read(response)).await??;
                 let completion = answer::whole(&body, &self.redactor)?;
                 let text = (!completion.text.is_empty()).then(|| LlmEvent::Text(completion.text.clone()));
@@ -152,8 +166,12 @@ impl LlmPort for OpenAiLlm {
     }
 }
 
-async fn in_time<T>(due: Instant, work: impl Future<Output = T>) -> Result<T, LlmError> {
-    timeout_at(due, work).await.map_err(|_| failure::too_late())
+/// A timer that is set once serves for all that has to be done by then.
+async fn in_time<T>(due: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Result<T, LlmError> {
+    match select(pin!(work), due).await {
+        Either::Left((done, _)) => Ok(done),
+        Either::Right(_) => Err(failure::too_late()),
+    }
 }
 
 /// What a body claims to be.
@@ -179,8 +197,6 @@ fn headers(config: &OpenAiConfig) -> Result<[HeaderMap; 2], BuildError> {
     }
     let mut streamed = whole.clone();
     streamed.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-    // A compressor in between would hold events back until it has enough of them.
-    streamed.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     Ok([whole, streamed])
 }
 

@@ -96,6 +96,9 @@ pub enum BuildError {
     /// The proxy's URL is none.
     #[error("the proxy URL cannot be used")]
     Proxy,
+    /// The proxy speaks a protocol that is not spoken here, such as SOCKS.
+    #[error("the proxy must be one with an http:// URL; it is used for https:// backends as well")]
+    ProxyScheme,
     /// The HTTP client cannot be set up; usually because the system has no root certificates.
     #[error("the HTTP client cannot be set up")]
     Client(#[source] BoxError),

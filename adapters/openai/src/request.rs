@@ -1,17 +1,15 @@
 //! What is sent: the body of a chat completion request, written straight from the shared messages into one buffer.
+//!
+//! By hand, since most of it is text, and [`json::write_str`] is much quicker at that than what serde_json offers.
 
 use std::borrow::Cow;
 
 use chat_domain::{
     agent::window::Entry,
+    json,
     message::{FinishedCall, Round},
     ports::llm::{Delivery, LlmRequest, ToolChoice},
 };
-use serde::{
-    Serialize, Serializer,
-    ser::{SerializeMap, SerializeSeq},
-};
-use serde_json::value::RawValue;
 
 /// An option that backends refuse when no tools are offered, as happens while a tool server is down.
 const ONLY_WITH_TOOLS: &str = "parallel_tool_calls";
@@ -21,10 +19,40 @@ const ONLY_WITH_TOOLS: &str = "parallel_tool_calls";
 const AROUND: usize = 64;
 
 /// The body of the request to `model`.
-pub(crate) fn body(request: &LlmRequest, model: &str) -> Result<Vec<u8>, serde_json::Error> {
-    let mut buffer = Vec::with_capacity(size(request));
-    serde_json::to_writer(&mut buffer, &Body { request, model })?;
-    Ok(buffer)
+pub(crate) fn body(request: &LlmRequest, model: &str) -> Vec<u8> {
+    let mut json = Json(Vec::with_capacity(size(request)));
+    json.raw(r#"{"model":"#).text(model).raw(r#","messages":["#);
+    for entry in request.window.entries(&request.rounds) {
+        match entry {
+            Entry::System(text) => json.said("system", text),
+            Entry::Said(role, text) => json.said(role.as_str(), text),
+            Entry::Round(round) => json.round(round),
+        }
+    }
+    json.end("]");
+    let tools = request.tools.wire();
+    if let Some(tools) = tools {
+        json.raw(r#","tools":"#).raw(tools.get());
+        // Without tools a choice is refused; `auto` is what no choice means.
+        match &request.tool_choice {
+            ToolChoice::Auto => {}
+            ToolChoice::None => _ = json.raw(r#","tool_choice":"none""#),
+            ToolChoice::Function(name) => {
+                json.raw(r#","tool_choice":{"type":"function","function":{"name":"#).text(name).raw("}}");
+            }
+        }
+    }
+    json.raw(match request.delivery {
+        Delivery::Whole => r#","stream":false"#,
+        Delivery::Streamed => r#","stream":true,"stream_options":{"include_usage":true}"#,
+    });
+    for (name, value) in &request.options.rest {
+        if tools.is_some() || **name != *ONLY_WITH_TOOLS {
+            json.raw(",").text(name).raw(":").raw(value.get());
+        }
+    }
+    json.raw("}");
+    json.0
 }
 
 fn size(request: &LlmRequest) -> usize {
@@ -43,154 +71,58 @@ fn size(request: &LlmRequest) -> usize {
     text + text / 4 + request.tools.wire().map_or(0, |tools| tools.get().len()) + 4 * AROUND
 }
 
-struct Body<'a> {
-    request: &'a LlmRequest,
-    model: &'a str,
-}
+/// JSON so far. Elements of arrays are written with a comma behind them.
+struct Json(Vec<u8>);
 
-impl Serialize for Body<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let request = self.request;
-        let mut body = serializer.serialize_map(None)?;
-        body.serialize_entry("model", self.model)?;
-        body.serialize_entry("messages", &Messages(request))?;
-        let tools = request.tools.wire();
-        if let Some(tools) = tools {
-            body.serialize_entry("tools", tools)?;
-            // Without tools a choice is refused; `auto` is what no choice means.
-            match &request.tool_choice {
-                ToolChoice::Auto => {}
-                ToolChoice::None => body.serialize_entry("tool_choice", "none")?,
-                ToolChoice::Function(name) => {
-                    body.serialize_entry("tool_choice", &Chosen { r#type: "function", function: Named { name } })?;
-                }
-            }
-        }
-        let streamed = request.delivery == Delivery::Streamed;
-        body.serialize_entry("stream", &streamed)?;
-        if streamed {
-            body.serialize_entry("stream_options", &StreamOptions { include_usage: true })?;
-        }
-        for (name, value) in &request.options.rest {
-            if tools.is_some() || **name != *ONLY_WITH_TOOLS {
-                body.serialize_entry(name, value)?;
-            }
-        }
-        body.end()
+impl Json {
+    fn raw(&mut self, json: &str) -> &mut Self {
+        self.0.extend_from_slice(json.as_bytes());
+        self
     }
-}
 
-#[derive(Serialize)]
-struct StreamOptions {
-    include_usage: bool,
-}
-
-#[derive(Serialize)]
-struct Chosen<'a> {
-    r#type: &'static str,
-    function: Named<'a>,
-}
-
-#[derive(Serialize)]
-struct Named<'a> {
-    name: &'a str,
-}
-
-/// The conversation, the running turn's rounds included.
-struct Messages<'a>(&'a LlmRequest);
-
-impl Serialize for Messages<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut messages = serializer.serialize_seq(None)?;
-        for entry in self.0.window.entries(&self.0.rounds) {
-            match entry {
-                Entry::System(content) => messages.serialize_element(&Said { role: "system", content })?,
-                Entry::Said(role, content) => messages.serialize_element(&Said { role: role.as_str(), content })?,
-                Entry::Round(round) => {
-                    messages.serialize_element(&Asked::from(round))?;
-                    for done in &round.calls {
-                        messages.serialize_element(&Outcome::from(done))?;
-                    }
-                }
-            }
-        }
-        messages.end()
+    fn text(&mut self, text: &str) -> &mut Self {
+        json::write_str(&mut self.0, text);
+        self
     }
-}
 
-#[derive(Serialize)]
-struct Said<'a> {
-    role: &'static str,
-    content: &'a str,
-}
+    /// The end of an array that is not empty: in the place of its last comma.
+    fn end(&mut self, bracket: &str) {
+        self.0.pop();
+        self.raw(bracket);
+    }
 
-/// An answer that asked for tools.
-#[derive(Serialize)]
-struct Asked<'a> {
-    role: &'static str,
-    /// `null` if it asked and said nothing; some backends refuse a message without the member.
-    content: Option<&'a str>,
-    tool_calls: Calls<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_details: Option<&'a RawValue>,
-}
+    fn said(&mut self, role: &'static str, text: &str) {
+        self.raw(r#"{"role":""#).raw(role).raw(r#"","content":"#).text(text).raw("},");
+    }
 
-impl<'a> From<&'a Round> for Asked<'a> {
-    fn from(round: &'a Round) -> Self {
-        Self {
-            role: "assistant",
-            content: (!round.text.is_empty()).then_some(&*round.text),
-            tool_calls: Calls(&round.calls),
-            reasoning_details: round.opaque.as_ref().map(|opaque| &*opaque.0),
+    /// An answer that asked for tools, and what they gave.
+    fn round(&mut self, round: &Round) {
+        self.raw(r#"{"role":"assistant","content":"#);
+        // Some backends refuse a message without the member, even if nothing was said.
+        if round.text.is_empty() {
+            self.raw("null")
+        } else {
+            self.text(&round.text)
+        };
+        self.raw(r#","tool_calls":["#);
+        round.calls.iter().for_each(|done| self.call(done));
+        self.end("]");
+        if let Some(opaque) = &round.opaque {
+            self.raw(r#","reasoning_details":"#).raw(opaque.0.get());
+        }
+        self.raw("},");
+        for done in &round.calls {
+            self.raw(r#"{"role":"tool","tool_call_id":"#).text(&done.call.id);
+            self.raw(r#","content":"#).text(&done.outcome.content).raw("},");
         }
     }
-}
 
-/// What a tool gave.
-#[derive(Serialize)]
-struct Outcome<'a> {
-    role: &'static str,
-    tool_call_id: &'a str,
-    content: &'a str,
-}
-
-impl<'a> From<&'a FinishedCall> for Outcome<'a> {
-    fn from(done: &'a FinishedCall) -> Self {
-        Self { role: "tool", tool_call_id: &done.call.id, content: &done.outcome.content }
-    }
-}
-
-struct Calls<'a>(&'a [FinishedCall]);
-
-impl Serialize for Calls<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Call::from))
-    }
-}
-
-#[derive(Serialize)]
-struct Call<'a> {
-    id: &'a str,
-    r#type: &'static str,
-    function: Function<'a>,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    name: Cow<'a, str>,
-    arguments: &'a str,
-}
-
-impl<'a> From<&'a FinishedCall> for Call<'a> {
-    fn from(done: &'a FinishedCall) -> Self {
+    fn call(&mut self, done: &FinishedCall) {
         // What the model wrote goes back as it is, broken or not; only nothing at all would not be read as JSON by
         // backends that read it, and is taken for an empty object here as it was when the tool was called.
         let arguments = if done.call.arguments.trim().is_empty() { "{}" } else { &*done.call.arguments };
-        Self {
-            id: &done.call.id,
-            r#type: "function",
-            function: Function { name: function_name(&done.call.name), arguments },
-        }
+        self.raw(r#"{"id":"#).text(&done.call.id).raw(r#","type":"function","function":{"name":"#);
+        self.text(&function_name(&done.call.name)).raw(r#","arguments":"#).text(arguments).raw("}},");
     }
 }
 

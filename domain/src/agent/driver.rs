@@ -10,7 +10,7 @@ use crate::{
     message::FinishedCall,
     ports::{
         CallCount, Ports,
-        llm::{Completion, Delivery, LlmError, LlmErrorKind, LlmEvent},
+        llm::{Completion, LlmError, LlmErrorKind, LlmEvent},
     },
 };
 
@@ -40,10 +40,7 @@ async fn ask(turn: &Turn, ports: &Ports, emitter: &Emitter) -> Result<Completion
     let mut answer = ports.llm.stream(request).await?;
     while let Some(event) = answer.next().await {
         match event? {
-            LlmEvent::Text(text) if request.delivery == Delivery::Streamed => {
-                emitter.emit(TurnEvent::Delta(text)).await
-            }
-            LlmEvent::Text(_) => {}
+            LlmEvent::Text(text) => emitter.emit(TurnEvent::Delta(text)).await,
             LlmEvent::End(completion) => {
                 if let Some(usage) = &completion.usage {
                     ports.observer.tokens(usage);

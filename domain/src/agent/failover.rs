@@ -53,16 +53,6 @@ pub struct Failover {
     observer: Arc<dyn Observer>,
 }
 
-/// What is done about a failed attempt.
-enum Next {
-    /// Ask the same backend after this pause.
-    Again(Duration),
-    /// Ask the next backend.
-    Other,
-    /// Nobody would do better.
-    Nobody,
-}
-
 impl Failover {
     /// Over these backends, in this order, each asked at most `1 + max_retries` times a call.
     pub fn new(
@@ -100,7 +90,7 @@ impl Failover {
                 Err(error) => error,
             };
             self.note(backend, Some(error.kind));
-            let next = self.judge(&error, retries, request.deadline);
+            let pause = self.pause(&error, retries, request.deadline);
             let cause = error.source.as_ref().map(tracing::field::display);
             tracing::warn!(
                 backend = &*backend.name,
@@ -109,10 +99,8 @@ impl Failover {
                 cause,
                 "LLM attempt failed"
             );
-            match next {
-                Next::Again(pause) => self.clock.sleep_until(self.clock.moment().plus(pause)).await,
-                Next::Other | Next::Nobody => return Err(error),
-            }
+            let Some(pause) = pause else { return Err(error) };
+            self.clock.sleep_until(self.clock.moment().plus(pause)).await;
             retries += 1;
         }
     }
@@ -121,15 +109,13 @@ impl Failover {
         note(&backend.breaker, &backend.name, outcome, self.clock.moment(), &*self.observer);
     }
 
-    fn judge(&self, error: &LlmError, retries: u32, deadline: Moment) -> Next {
-        if error.kind == LlmErrorKind::Rejected {
-            return Next::Nobody;
-        }
+    /// How long to wait before the same backend is asked once more; none if it is not.
+    fn pause(&self, error: &LlmError, retries: u32, deadline: Moment) -> Option<Duration> {
         if !error.kind.is_retryable() || retries >= self.max_retries {
-            return Next::Other;
+            return None;
         }
         let pause = error.retry_after.unwrap_or(Duration::ZERO).max(self.backoff(retries));
-        if self.clock.moment().plus(pause) >= deadline { Next::Other } else { Next::Again(pause) }
+        (self.clock.moment().plus(pause) < deadline).then_some(pause)
     }
 
     /// Half of the exponential pause for sure and the other half by chance, so that many clients of one broken backend
@@ -145,8 +131,7 @@ impl LlmPort for Failover {
     async fn stream(&self, request: &LlmRequest) -> Result<LlmStream, LlmError> {
         let mut last = None;
         for backend in &self.backends {
-            // A backend whose circuit is open is passed over only while there is another one to ask.
-            if self.backends.len() > 1 && !backend.breaker.lets_through(self.clock.moment()) {
+            if !backend.breaker.lets_through(self.clock.moment()) {
                 continue;
             }
             match self.ask(backend, request).await {
@@ -160,23 +145,32 @@ impl LlmPort for Failover {
         }
         match (last, self.backends.first()) {
             (Some(error), _) => Err(error),
-            // All circuits are open: asking nobody would be worse than asking the one that is meant to answer.
+            // All circuits are open, or that of the only backend: asking nobody would be worse than asking the one that is
+            // meant to answer.
             (None, Some(first)) => self.ask(first, request).await,
             (None, None) => Err(LlmErrorKind::Unavailable.into()),
         }
     }
 
+    /// Unconfigured only if all backends are: one that can be asked is enough for turns.
     fn status(&self) -> LlmStatus {
-        let now = self.clock.moment();
+        let mut usable = false;
+        let (mut failing, mut unconfigured) = (None, None);
         for backend in &self.backends {
-            if let unconfigured @ LlmStatus::Unconfigured { .. } = backend.llm.status() {
-                return unconfigured;
+            let status = backend.llm.status();
+            usable |= !matches!(status, LlmStatus::Unconfigured { .. });
+            if status != LlmStatus::Ready || backend.breaker.is_open() {
+                failing.get_or_insert(&backend.name);
             }
-            if backend.breaker.is_open(now) {
-                return LlmStatus::Degraded { backend: backend.name.clone() };
+            if let LlmStatus::Unconfigured { .. } = status {
+                unconfigured.get_or_insert(status);
             }
         }
-        LlmStatus::Ready
+        match (unconfigured, failing) {
+            (Some(unconfigured), _) if !usable => unconfigured,
+            (_, Some(backend)) => LlmStatus::Degraded { backend: backend.clone() },
+            (_, None) => LlmStatus::Ready,
+        }
     }
 }
 
@@ -228,8 +222,9 @@ impl Breaker {
         }
     }
 
-    fn is_open(&self, now: Moment) -> bool {
-        self.lock().retry_at.is_some_and(|at| now < at)
+    /// Whether it is thought to be dead: also when its time to be tried has come, until somebody has.
+    fn is_open(&self) -> bool {
+        self.lock().retry_at.is_some()
     }
 
     /// Counts a call's end; tells if that opened (`true`) or closed (`false`) the circuit.

@@ -4,12 +4,24 @@
 //! An adapter's test file names a suite and gives it a factory, an async function or closure that makes a fresh, empty
 //! [`Subject`](sessions::Subject); each promise becomes a test of its own name:
 //!
-//! ```ignore
-//! async fn fresh() -> chat_domain::testing::conformance::sessions::Subject { … }
+//! ```
+//! use std::sync::Arc;
+//!
+//! use chat_domain::testing::{FakeClock, MemorySessions, conformance::sessions::Subject};
+//!
+//! async fn fresh() -> Subject {
+//!     let clock = Arc::new(FakeClock::new());
+//!     Subject::new(Arc::new(MemorySessions::new(clock.clone())), clock)
+//! }
 //!
 //! chat_domain::conformance_tests!(sessions, fresh);
-//! // With attributes of one's own instead of `#[tokio::test]`:
-//! chat_domain::conformance_tests!(#[tokio::test(start_paused = true)] sessions, fresh);
+//!
+//! mod without_waiting {
+//!     use super::*;
+//!     // Attributes of one's own instead of `#[tokio::test]`, and a closure for a factory.
+//!     chat_domain::conformance_tests!(#[tokio::test(start_paused = true)] sessions, || async { fresh().await });
+//! }
+//! # fn main() {}
 //! ```
 //!
 //! The suites do no I/O and need no executor; they wait on the subject's [`Clock`]. A suite for what not every

@@ -45,7 +45,11 @@ async fn a_path_takes_the_methods_that_are_described_and_no_other() {
             match method {
                 Method::OPTIONS => assert_eq!((answer.status, answer.header("allow")), (204, Some(&*allow)), "{shown}"),
                 Method::HEAD if methods.contains("HEAD") => {
-                    assert!(answer.status < 300 && answer.text.is_empty(), "{shown}: {}", answer.status);
+                    assert!(
+                        [200, 404].contains(&answer.status) && answer.text.is_empty(),
+                        "{shown}: {}",
+                        answer.status
+                    );
                 }
                 Method::HEAD => assert_eq!((answer.status, answer.header("allow")), (405, Some(&*allow)), "{shown}"),
                 _ => {
@@ -60,11 +64,24 @@ async fn a_path_takes_the_methods_that_are_described_and_no_other() {
 
 #[tokio::test]
 async fn a_path_that_nobody_described_is_404_for_every_method() {
-    let (scene, operator) = Scene::with_operator(&[]).await;
+    let (_scene, operator) = Scene::with_operator(&[]).await;
     let session = operator.create_session().await;
     let below = [format!("/sessions/{session}/sentinel"), format!("/sessions/{session}/messages/1")];
-    let paths = ["/sentinel", "/sessions/", "/health/sentinel", "/docs/index.js", "/admin", "/admin/sentinel",
-        "/admin/bypass/1/2", "/v1/chat/completions", "/.env", "/%73essions", "/%61dmin/bypass", "/%ff", "/*"];
+    let paths = [
+        "/sentinel",
+        "/sessions/",
+        "/health/sentinel",
+        "/docs/index.js",
+        "/admin",
+        "/admin/sentinel",
+        "/admin/bypass/1/2",
+        "/v1/chat/completions",
+        "/.env",
+        "/%73essions",
+        "/%61dmin/bypass",
+        "/%ff",
+        "/*",
+    ];
     for path in paths.into_iter().chain(below.iter().map(String::as_str)) {
         for method in METHODS {
             let answer = Answer::of(operator.request(method.clone(), path)).await;
@@ -82,17 +99,33 @@ async fn a_path_that_nobody_described_is_404_for_every_method() {
 async fn a_path_in_disguise_is_no_path() {
     let variables = [("API_KEYS", "k"), ("ADMIN_TOKEN", "t")];
     let scene = Scene::with(&variables).await;
-    for target in ["//sessions", "/./sessions", "/x/../sessions", "/%73essions", "/sessions%2f", "///admin/runtime",
-        "/./admin/runtime", "/x/../admin/runtime", "/admin%2fruntime", "/%61dmin/runtime", "/ADMIN/runtime",
-        "/sessions;a=b", "/admin;a=b/runtime"]
-    {
+    for target in [
+        "//sessions",
+        "/./sessions",
+        "/x/../sessions",
+        "/%73essions",
+        "/sessions%2f",
+        "///admin/runtime",
+        "/./admin/runtime",
+        "/x/../admin/runtime",
+        "/admin%2fruntime",
+        "/%61dmin/runtime",
+        "/ADMIN/runtime",
+        "/sessions;a=b",
+        "/admin;a=b/runtime",
+    ] {
         for method in ["GET", "POST"] {
             let request = format!("{method} {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
             let answer = send_raw(&scene.service, request).await;
             assert!(answer.starts_with("HTTP/1.1 404 "), "{method} {target}: {answer}");
         }
     }
-    for (target, status) in [("/sessions?a=b", "401"), ("/admin/runtime?a=b", "401"), ("/admin/", "401"), ("http://test/admin/runtime", "401")] {
+    for (target, status) in [
+        ("/sessions?a=b", "401"),
+        ("/admin/runtime?a=b", "401"),
+        ("/admin/", "401"),
+        ("http://test/admin/runtime", "401"),
+    ] {
         let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
         let answer = send_raw(&scene.service, request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{target}: {answer}");
@@ -117,9 +150,15 @@ async fn bytes_in_a_path_that_are_no_text_are_422() {
 #[tokio::test]
 async fn what_a_client_writes_into_a_path_or_a_query_is_not_echoed() {
     let (_scene, operator) = Scene::with_operator(&[]).await;
-    for path in ["/sessions/sentinel", "/sentinel", "/sentinel?a=sentinel", "/admin/sessions?limit=sentinel",
-        "/admin/sessions/sentinel/messages", "/admin/history/sessions?start_date=sentinel", "/admin/sentinel"]
-    {
+    for path in [
+        "/sessions/sentinel",
+        "/sentinel",
+        "/sentinel?a=sentinel",
+        "/admin/sessions?limit=sentinel",
+        "/admin/sessions/sentinel/messages",
+        "/admin/history/sessions?start_date=sentinel",
+        "/admin/sentinel",
+    ] {
         let answer = operator.get(path).await;
         assert!((400..500).contains(&answer.status) && !answer.text.contains("sentinel"), "{path}: {}", answer.text);
         assert_error(&answer, answer.status, answer.code());

@@ -111,12 +111,9 @@ async fn sessions_do_not_know_of_each_other() {
 async fn contents_come_through_as_they_are() {
     let scene = Scene::start().await;
     let session = scene.client.create_session().await;
-    for content in [
-        " blanks around \n",
-        "برای من خلاصه بنویس 👩‍👩‍👧‍👦",
-        "\u{0}\u{7f}\u{2028}\u{feff}",
-        "\"quotes\" \\ </script>\r\n",
-    ] {
+    for content in
+        [" blanks around \n", "برای من خلاصه بنویس 👩‍👩‍👧‍👦", "\u{0}\u{7f}\u{2028}\u{feff}", "\"quotes\" \\ </script>\r\n"]
+    {
         scene.upstream.push(Reply::text(content));
         let answer = scene.client.say(&session, content).await.expect(200);
         assert_eq!(scene.upstream.last_request().last_user(), content);

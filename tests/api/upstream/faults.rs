@@ -9,12 +9,15 @@ use crate::scene::{KEY, Scene, launch, message};
 
 const MEBIBYTE: usize = 1024 * 1024;
 
-/// One attempt per turn, so that each fault is seen as it is, and little patience.
-const IMPATIENT: [(&str, &str); 2] = [("LLM_MAX_RETRIES", "0"), ("PROVIDER_TIMEOUT_SECONDS", "1")];
+/// One attempt per turn, so that each fault is seen as it is.
+const ONCE: (&str, &str) = ("LLM_MAX_RETRIES", "0");
+
+/// Little patience, for faults that are about time.
+const IMPATIENT: (&str, &str) = ("PROVIDER_TIMEOUT_SECONDS", "1");
 
 /// Every one of these ends a turn with this kind of error, and nothing of the turn is remembered.
 async fn end_a_turn(faults: impl IntoIterator<Item = (String, Reply, &'static str)>) {
-    let scene = Scene::over(Upstream::scripted([]).await, &IMPATIENT).await;
+    let scene = Scene::over(Upstream::scripted([]).await, &[ONCE]).await;
     for (name, reply, kind) in faults {
         println!("{name}");
         let session = scene.client.create_session().await;
@@ -79,7 +82,7 @@ async fn answers_that_make_no_sense() {
         ("no choices", Reply::no_choices()),
         ("content null", Reply::null_content()),
         ("empty content", Reply::text("")),
-        ("nothing", Reply::body(200, "application/json", "").or_streamed(Reply::events())),
+        ("nothing", Reply::body(200, "application/json", "").or_streamed(Reply::events().done())),
         ("a list", Reply::body(200, "application/json", "[]").or_streamed(Reply::events().data("[]").done())),
         ("a web page", Reply::body(200, "text/html", page)),
         ("20 MB", Reply::huge(20 * MEBIBYTE)),
@@ -89,7 +92,7 @@ async fn answers_that_make_no_sense() {
 
 #[tokio::test]
 async fn a_line_without_an_end_is_given_up() {
-    let scene = Scene::over(Upstream::scripted([]).await, &IMPATIENT).await;
+    let scene = Scene::over(Upstream::scripted([]).await, &[ONCE]).await;
     let session = scene.client.create_session().await;
     scene.upstream.push(Reply::events().raw("x".repeat(20 * MEBIBYTE)));
     let events = scene.client.say_streaming(&session, "hello").await.expect("a stream").collect().await;
@@ -118,7 +121,7 @@ async fn answers_that_take_too_long() {
         ("half", Reply::text("half").drip(1, drip).or_streamed(Reply::events().delta("half").hang())),
     ];
     for (name, reply) in faults {
-        let scene = Scene::over(Upstream::scripted([]).await, &IMPATIENT).await;
+        let scene = Scene::over(Upstream::scripted([]).await, &[ONCE, IMPATIENT]).await;
         let session = scene.client.create_session().await;
         scene.upstream.push(reply.clone());
         assert_provider_error(&scene, &scene.post(&session, message("hello")).await, "timeout");
@@ -132,10 +135,11 @@ async fn answers_that_take_too_long() {
 
 #[tokio::test]
 async fn a_streamed_answer_may_take_its_time_as_long_as_it_goes_on() {
-    let scene = Scene::with(&IMPATIENT).await;
+    let scene = Scene::with(&[ONCE, ("PROVIDER_TIMEOUT_SECONDS", "2")]).await;
     let session = scene.client.create_session().await;
-    let pause = Duration::from_millis(300);
-    let reply = ["a", "b", "c", "d", "e"].into_iter().fold(Reply::events(), |reply, text| reply.delta(text).wait(pause));
+    let pause = Duration::from_millis(500);
+    let reply =
+        ["a", "b", "c", "d", "e"].into_iter().fold(Reply::events(), |reply, text| reply.delta(text).wait(pause));
     scene.upstream.push(reply.finish("stop").done());
     let events = scene.client.say_streaming(&session, "hello").await.expect("a stream").collect().await;
     assert_eq!(events.last().expect("events").data["message"]["content"], "abcde");

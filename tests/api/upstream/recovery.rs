@@ -27,7 +27,8 @@ async fn what_may_pass_is_tried_again() {
         scene.upstream.push(Reply::text("second try"));
         let answer = scene.post(&session, message("hello")).await.expect(200);
         assert_eq!((answer.content(), scene.upstream.requests().len() - before), ("second try", 2), "{name}");
-        let asked: Vec<Value> = scene.upstream.requests()[before..].iter().map(|request| request.body.clone()).collect();
+        let asked: Vec<Value> =
+            scene.upstream.requests()[before..].iter().map(|request| request.body.clone()).collect();
         assert_eq!(asked[0], asked[1], "{name}: the same question");
         assert_eq!(scene.memory(&session).await, pairs(&[("user", "hello"), ("assistant", "second try")]), "{name}");
     }
@@ -84,7 +85,9 @@ async fn nothing_is_taken_back_once_the_first_part_is_out() {
 async fn a_backends_wish_to_be_left_alone_is_passed_on() {
     let scene = Scene::with(&[("LLM_MAX_RETRIES", "0")]).await;
     let session = scene.client.create_session().await;
-    for (theirs, ours) in [(Some("7"), Some("7")), (Some("1.5"), Some("2")), (Some("0"), Some("1")), (None, None), (Some("soon"), None)] {
+    for (theirs, ours) in
+        [(Some("7"), Some("7")), (Some("1.5"), Some("2")), (Some("0"), Some("1")), (None, None), (Some("soon"), None)]
+    {
         scene.upstream.push(Reply::rate_limited(theirs));
         let answer = scene.post(&session, message("hello")).await;
         assert_provider_error(&scene, &answer, "rate_limited");
@@ -117,7 +120,7 @@ async fn with_fallback(variables: &[(&str, &str)]) -> (Scene, Upstream) {
         ("OPENAI_API_KEY", "sk-second"),
         ("LLM_FALLBACKS", "openai:second-model"),
         ("LLM_MAX_RETRIES", "0"),
-        ("PROVIDER_TIMEOUT_SECONDS", "1"),
+        ("PROVIDER_TIMEOUT_SECONDS", "2"),
     ];
     (Scene::with(&[&own, variables].concat()).await, second)
 }

@@ -19,7 +19,8 @@ use crate::system::SystemClock;
 
 const TTL: Duration = Duration::from_secs(600);
 const ANYBODY: Caller = Caller::Client(None);
-const FOREVER: Moment = Moment(Duration::MAX);
+/// Later than any test; what waits in vain ends as busy, and fails.
+const LATER: Moment = Moment(Duration::from_secs(24 * 60 * 60));
 
 fn store(capacity: usize, ttl: Option<Duration>) -> Arc<LocalSessions> {
     Arc::new(LocalSessions::new(SessionPolicy { capacity, ttl }, Arc::new(SystemClock::new())))
@@ -51,7 +52,7 @@ async fn create(store: &LocalSessions, id: u128) -> SessionId {
 }
 
 async fn open(store: &LocalSessions, id: SessionId) -> Place {
-    store.open_turn(id, &ANYBODY, FOREVER).await.expect("a place")
+    store.open_turn(id, &ANYBODY, LATER).await.expect("a place")
 }
 
 async fn open_now(store: &LocalSessions, id: SessionId) -> Opened {
@@ -125,7 +126,7 @@ async fn the_queue_is_bounded_and_deadlines_are_kept() {
     for _ in 0..MAX_WAITING {
         waiting.push(wait(&store, id).await);
     }
-    assert!(matches!(store.open_turn(id, &ANYBODY, FOREVER).await, Err(OpenError::QueueFull)));
+    assert!(matches!(store.open_turn(id, &ANYBODY, LATER).await, Err(OpenError::QueueFull)));
     waiting.pop();
     let deadline = clock.moment().plus(Duration::from_secs(7));
     let Ok(Place::Waiting(impatient)) = store.open_turn(id, &ANYBODY, deadline).await else { panic!("has to wait") };
@@ -151,9 +152,10 @@ async fn a_deletion_ends_every_turn() {
     });
     tokio::task::yield_now().await;
     assert_eq!(store.delete(id, &ANYBODY).await.expect("available"), Deletion::Deleted);
-    assert!(matches!(waiting.await.expect("no panic"), Err(OpenError::NotFound)));
+    let waiting = tokio::time::timeout(Duration::from_secs(9), waiting).await.expect("woken");
+    assert!(matches!(waiting.expect("no panic"), Err(OpenError::NotFound)));
     assert!(matches!(never_polled.await, Err(OpenError::NotFound)));
-    let (lost, running) = lost.await.expect("no panic");
+    let (lost, running) = tokio::time::timeout(Duration::from_secs(9), lost).await.expect("woken").expect("no panic");
     assert_eq!(lost, Lost::Deleted);
     // The same id again is another session: the old ticket has no say in it.
     create(&store, 1).await;
@@ -171,7 +173,7 @@ async fn other_callers_sessions_are_not_found() {
     let (owner, other) = (Caller::Client(Some(KeyHash([1; 32]))), Caller::Client(Some(KeyHash([2; 32]))));
     for stranger in [&other, &ANYBODY] {
         assert!(store.read(owned.id, stranger).await.expect("available").is_none());
-        assert!(matches!(store.open_turn(owned.id, stranger, FOREVER).await, Err(OpenError::NotFound)));
+        assert!(matches!(store.open_turn(owned.id, stranger, LATER).await, Err(OpenError::NotFound)));
         assert_eq!(store.delete(owned.id, stranger).await.expect("available"), Deletion::Foreign);
     }
     assert!(store.read(owned.id, &Caller::Operator).await.expect("available").is_some());
@@ -191,7 +193,7 @@ async fn the_idle_expire_and_those_with_turns_do_not() {
     tokio::time::advance(TTL / 2).await;
     // Gone before the sweep has come round, though its room is not free yet.
     assert!(store.read(idle, &ANYBODY).await.expect("available").is_none());
-    assert!(matches!(store.open_turn(idle, &ANYBODY, FOREVER).await, Err(OpenError::NotFound)));
+    assert!(matches!(store.open_turn(idle, &ANYBODY, LATER).await, Err(OpenError::NotFound)));
     assert_eq!(store.delete(idle, &ANYBODY).await.expect("available"), Deletion::Missing);
     assert_eq!(store.list(0, 10).await.expect("available").1, 2);
     assert!(matches!(store.create(session(4)).await, Err(CreateError::Capacity)));

@@ -5,8 +5,12 @@ use std::{process::Stdio, time::Duration};
 use chat_domain::ports::llm::{Delivery, LlmErrorKind};
 use chat_openai::{BuildError, HttpClient, ModelChoice, OpenAiConfig, OpenAiLlm};
 use chat_test_support::{DeadPort, Reply, Upstream, assert_eventually};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
-use crate::{BOTH, PATIENT, ask, clock, config, llm, refusal};
+use crate::{BOTH, KEY, PATIENT, ask, clock, config, llm, llm_with, refusal};
 
 /// A host that does not exist, so that only a proxy can have answered.
 const NOWHERE: &str = "http://model.invalid/v1";
@@ -74,6 +78,84 @@ async fn a_proxy_is_asked_instead_of_the_host() {
 }
 
 #[tokio::test]
+async fn a_proxy_is_told_its_own_credentials_and_nobody_elses() {
+    let proxy = Upstream::start().await;
+    let http = HttpClient::from_proxy(&format!("http://user:pa%20ss@{}", proxy.address())).expect("a proxy");
+    let llm = OpenAiLlm::new(config(NOWHERE.into(), PATIENT), &http, clock()).expect("a backend");
+    ask(&llm, Delivery::Whole).await.expect("an answer");
+    let seen = proxy.last_request();
+    assert_eq!(seen.header("proxy-authorization"), Some("Basic dXNlcjpwYSBzcw=="));
+    assert_eq!(seen.bearer(), Some(KEY));
+}
+
+#[tokio::test]
+async fn a_secure_host_is_reached_through_a_tunnel_that_sees_no_key() {
+    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://user:pass@{}", proxy.local_addr().expect("an address"));
+    let http = HttpClient::from_proxy(&url).expect("a proxy");
+    let llm = OpenAiLlm::new(config("https://model.invalid/v1".into(), PATIENT), &http, clock()).expect("a backend");
+    let tunnel = async {
+        let (mut stream, _) = proxy.accept().await.expect("a client");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("more of the head"));
+        }
+        stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.expect("a client that listens");
+        let first = stream.read_u8().await.expect("what goes through the tunnel");
+        (String::from_utf8(head).expect("text"), first)
+    };
+    let (error, (head, first)) = tokio::join!(refusal(&llm, Delivery::Whole), tunnel);
+    assert_eq!(error.kind, LlmErrorKind::Unavailable, "{error:?}");
+    assert!(head.starts_with("CONNECT model.invalid:443 HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("Proxy-Authorization: Basic dXNlcjpwYXNz\r\n"), "{head}");
+    assert!(!head.contains(KEY), "{head}");
+    const TLS_HANDSHAKE: u8 = 22;
+    assert_eq!(first, TLS_HANDSHAKE);
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_a_tunnel_is_unavailable() {
+    let proxy = Upstream::scripted([Reply::status(407)]).await;
+    let http = HttpClient::from_proxy(&format!("http://{}", proxy.address())).expect("a proxy");
+    let llm = OpenAiLlm::new(config("https://model.invalid/v1".into(), PATIENT), &http, clock()).expect("a backend");
+    let error = refusal(&llm, Delivery::Whole).await;
+    assert_eq!(error.kind, LlmErrorKind::Unavailable);
+    let cause = error.source.expect("a cause").to_string();
+    assert!(cause.contains("proxy authorization required"), "{cause}");
+}
+
+/// Answers with as many connections as it takes, one answer each, and closes each the moment it has answered, or the
+/// moment the next request is on its way: clients cannot tell beforehand.
+async fn closing_upstream(listener: TcpListener, answers: usize) {
+    const ANSWER: &str = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#;
+    for _ in 0..answers {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut request = Vec::new();
+        while !request.ends_with(b"\"stream\":false}") {
+            request.push(stream.read_u8().await.expect("more of the request"));
+        }
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", ANSWER.len());
+        stream.write_all((head + ANSWER).as_bytes()).await.expect("a client that listens");
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_has_been_closed_is_replaced_unnoticed() {
+    const CALLS: usize = 50;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base_url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+    let upstream = tokio::spawn(closing_upstream(listener, CALLS));
+    let llm = llm_with(config(base_url, PATIENT));
+    for call in 0..CALLS {
+        // Sometimes the close has been noticed by then, sometimes it has not.
+        tokio::time::sleep(Duration::from_millis(call as u64 % 3)).await;
+        assert_eq!(ask(&llm, Delivery::Whole).await.expect("an answer").text, "hi");
+    }
+    upstream.await.expect("no more than was asked for");
+}
+
+#[tokio::test]
 async fn the_environments_proxy_is_honoured() {
     let proxy = Upstream::start().await;
     // A child of its own, since a test must not change the environment it shares with others.
@@ -129,4 +211,7 @@ fn no_backend_is_made_of_nonsense() {
     let error = build(OpenAiConfig { title: Some("a\nb".into()), ..base() });
     assert!(matches!(error, Some(BuildError::Header("the title"))), "{error:?}");
     assert!(matches!(HttpClient::from_proxy("http://").err(), Some(BuildError::Proxy)));
+    for proxy in ["socks5://localhost:1080", "https://localhost"] {
+        assert!(matches!(HttpClient::from_proxy(proxy).err(), Some(BuildError::ProxyScheme)), "{proxy}");
+    }
 }

@@ -6,7 +6,7 @@ use chat_domain::ports::llm::{Delivery, LlmErrorKind};
 use chat_openai::OpenAiConfig;
 use chat_test_support::{Cut, DeadPort, Reply, Upstream};
 
-use crate::{BOTH, IMPATIENT, PATIENT, assert_refused, config, impatient, llm, llm_with, refusal};
+use crate::{BOTH, IMPATIENT, PATIENT, ask, assert_refused, config, impatient, llm, llm_with, refusal};
 
 #[tokio::test]
 async fn status_401_is_auth() {
@@ -185,6 +185,15 @@ async fn an_empty_answer_is_an_invalid_response() {
 async fn a_web_page_is_an_invalid_response() {
     let page = Reply::body(200, "text/html; charset=utf-8", "<!doctype html><title>Sign in</title>");
     assert_refused(page, LlmErrorKind::InvalidResponse).await;
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_an_invalid_response() {
+    assert_refused(Reply::text("hi").header("content-encoding", "gzip"), LlmErrorKind::InvalidResponse).await;
+    assert_refused(Reply::status(503).header("content-encoding", "gzip"), LlmErrorKind::Unavailable).await;
+    let upstream = Upstream::scripted([Reply::text("hi").header("content-encoding", "identity")]).await;
+    ask(&llm(&upstream), Delivery::Whole).await.expect("an answer");
+    assert_eq!(upstream.last_request().header("accept-encoding"), Some("identity"));
 }
 
 #[tokio::test]

@@ -220,10 +220,12 @@ async fn the_next_turn_waits_for_a_detached_commit() {
     let id = house.session().await;
     let mut events = house.service.send(id, &ANYBODY, post("q1")).await.expect("a place");
     while house.llm.asked().len() < 2 || house.llm.running() > 0 {
-        let _ = futures_util::poll!(events.next());
-        tokio::task::yield_now().await;
+        if futures_util::poll!(events.next()).is_pending() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
     drop(events);
+    assert_eq!((house.tasks.len(), house.sessions.turns(id)), (1, 1));
     let next = house.service.send(id, &ANYBODY, post("q2")).await.expect("a place");
     let (_, events) = futures_util::join!(house.tasks.run(), next.collect::<Vec<_>>());
     assert!(matches!(events.last(), Some(TurnEvent::Completed(_))));

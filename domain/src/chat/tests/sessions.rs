@@ -53,9 +53,10 @@ async fn too_much_memory_is_refused() {
     assert_eq!((error.requested, error.maximum), (51, 50));
     let id = house.session().await;
     let post = crate::chat::PostMessage { memory_limit: Some(limit(51)), ..post("hi") };
-    let refused = house.send(id, post).await;
-    assert!(matches!(refused, Err(ChatError::MemoryLimit(_))), "{refused:?}");
-    assert_eq!(house.llm.asked(), []);
+    // Before the turn has its place: an ordinary error answer, streamed or not.
+    let refused = house.service.send(id, &ANYBODY, post).await.err();
+    assert!(matches!(refused, Some(ChatError::MemoryLimit(_))), "{refused:?}");
+    assert_eq!((house.llm.asked().len(), house.sessions.turns(id)), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

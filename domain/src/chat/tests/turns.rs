@@ -10,7 +10,7 @@ use futures_util::{
 use crate::{
     agent::events::TurnEvent,
     agent::window::PastRounds,
-    chat::PostMessage,
+    chat::{NewSession, PostMessage},
     message::{FinishReason, Role},
     ports::{Clock, tools::AbsentServer},
     session::MemoryLimit,
@@ -41,6 +41,7 @@ async fn an_answer_is_given_remembered_and_archived() {
     let usage = serde_json::json!({"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2});
     let house = Plan::new([Reply::text("hello").using(usage.clone()).after(Duration::from_secs(2))]).build();
     let id = house.session().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let outcome = house.send(id, post("hi")).await.expect("an answer");
     assert_eq!((outcome.session, &*outcome.message.content), (id, "hello"));
     assert_eq!((outcome.message.role, &outcome.message.finish), (Role::Assistant, &Some(FinishReason::Stop)));
@@ -95,6 +96,17 @@ async fn the_model_is_shown_the_last_messages_and_forgets_the_others_for_good() 
     assert_eq!(house.memory(id), ["a6", "q7", "a7", "q8", "a8"]);
     // The archive forgets nothing.
     assert_eq!(house.history.contents(id).expect("archived"), last(1, 8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sessions_own_limit_holds_where_a_message_asks_for_none() {
+    let house = echoing();
+    let new = NewSession { memory_limit: Some(limit(3)), ..NewSession::default() };
+    let id = house.service.create(new, &ANYBODY).await.expect("a session").id;
+    for n in 1..=2 {
+        house.say(id, &format!("q{n}")).await;
+    }
+    assert_eq!(house.memory(id), ["a1", "q2", "a2"]);
 }
 
 #[tokio::test(start_paused = true)]

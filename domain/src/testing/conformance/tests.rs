@@ -199,7 +199,14 @@ mod fakes {
 fn no_promise_is_left_out_of_its_suite() {
     let suites = include_str!("../conformance.rs");
     for (suite, source) in [
-        ("sessions", include_str!("sessions.rs")),
+        (
+            "sessions",
+            concat!(
+                include_str!("sessions.rs"),
+                include_str!("sessions/turns.rs"),
+                include_str!("sessions/dropped.rs"),
+            ),
+        ),
         ("session_expiry", include_str!("session_expiry.rs")),
         ("session_capacity", include_str!("session_capacity.rs")),
         ("limits", include_str!("limits.rs")),

@@ -8,6 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::{Exit, Lines, PATIENCE, Service, exit_status, parse, text};
+use serde_json::Value;
+
 use crate::{TempDir, poll_pause};
 
 /// How a binary is to be started; [`start`](Self::start) for the service,
@@ -26,6 +28,7 @@ pub struct Launch {
 impl Launch {
     pub(super) fn new(binary: &Path) -> Self {
         // Coverage builds find by it where to leave their counts.
+        #[expect(clippy::disallowed_methods, reason = "it configures the compiler's instrumentation, not the service")]
         let profile = std::env::var_os("LLVM_PROFILE_FILE");
         let environment = profile.map(|value| ("LLVM_PROFILE_FILE".into(), value));
         Self {
@@ -147,6 +150,8 @@ fn collect(pipe: impl Read, lines: &Lines) {
 
 fn listening(stderr: &Lines) -> Option<String> {
     let lines = parse(stderr);
-    let line = lines.iter().find(|line| line["event"] == "listening")?;
-    line["address"].as_str().map(str::to_owned)
+    // With `LOG_FORMAT=text` the same fields stand at the end of the line.
+    let of_text = |line: &Value| Some(line.as_str()?.split_once("event=\"listening\" address=")?.1.to_owned());
+    let of_json = |line: &Value| (line["event"] == "listening").then(|| line["address"].as_str().map(str::to_owned))?;
+    lines.iter().find_map(|line| of_json(line).or_else(|| of_text(line)))
 }

@@ -11,7 +11,7 @@ use super::*;
 async fn at_once<F: Future<Output = ()> + Send + 'static>(tasks: u64, work: impl Fn(u64) -> F) {
     let running: Vec<_> = (0..tasks).map(|number| tokio::spawn(work(number))).collect();
     for task in running {
-        task.await.expect("no panic");
+        tokio::time::timeout(Duration::from_secs(60), task).await.expect("a task hangs").expect("no panic");
     }
 }
 
@@ -107,7 +107,7 @@ async fn the_count_never_drifts() {
                     2 => drop(store.delete(session.id, &ANYBODY).await),
                     3 => drop(store.sweep(clock.moment())),
                     _ => {
-                        if let Ok(Place::Open(opened)) = store.open_turn(session.id, &ANYBODY, FOREVER).await {
+                        if let Ok(Place::Open(opened)) = store.open_turn(session.id, &ANYBODY, LATER).await {
                             // Deleted or replaced meanwhile, or not.
                             drop(commit(opened, &["x"], 3).await);
                         }

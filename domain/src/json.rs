@@ -1,0 +1,112 @@
+//! JSON strings, written to the letter as serde_json writes them, at half the cost or less.
+//!
+//! Conversations are text, and little in text has to be escaped: it is looked at in words of eight bytes and copied in
+//! runs.
+
+/// Appends `text` as a JSON string, quotes included.
+///
+/// ```
+/// let mut json = Vec::new();
+/// chat_domain::json::write_str(&mut json, "\"hello\"\n");
+/// assert_eq!(json, br#""\"hello\"\n""#);
+/// ```
+pub fn write_str(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text.as_bytes();
+    out.reserve(rest.len() + 2);
+    out.push(b'"');
+    while let Some(at) = first_special(rest) {
+        out.extend_from_slice(&rest[..at]);
+        escape(out, rest[at]);
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+/// Whether a string cannot have this byte as it is. The bytes of all but ASCII characters are beyond these.
+const fn is_special(byte: u8) -> bool {
+    (byte < b' ') | (byte == b'"') | (byte == b'\\')
+}
+
+fn first_special(text: &[u8]) -> Option<usize> {
+    let (words, rest) = text.as_chunks::<8>();
+    for (n, word) in words.iter().enumerate() {
+        let found = specials(u64::from_le_bytes(*word));
+        if found != 0 {
+            return Some(8 * n + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|&byte| is_special(byte))?;
+    Some(8 * words.len() + at)
+}
+
+/// The highest bit of each special byte among these eight, up to the first; higher ones may be set for others as well.
+///
+/// Subtracting borrows the highest bit of a byte that is too small for it. Bytes that had it set are none of ours.
+const fn specials(bytes: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHEST: u64 = ONES * 0x80;
+    let control = bytes.wrapping_sub(ONES * b' ' as u64);
+    let quote = (bytes ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let backslash = (bytes ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    (control | quote | backslash) & !bytes & HIGHEST
+}
+
+fn escape(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let letter = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0x08 => b'b',
+        0x0c => b'f',
+        _ => {
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', letter]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    use super::*;
+
+    fn written(text: &str) -> String {
+        let mut out = b"before".to_vec();
+        write_str(&mut out, text);
+        String::from_utf8(out).expect("UTF-8").strip_prefix("before").expect("what was there").to_owned()
+    }
+
+    fn by_serde(text: &str) -> String {
+        serde_json::to_string(text).expect("a string")
+    }
+
+    #[test]
+    fn every_ascii_character_is_written_as_serde_writes_it_wherever_it_stands() {
+        for character in 0..=0x7f_u8 {
+            for before in 0..=20 {
+                let text = format!("{}{}{}", "x".repeat(before), char::from(character), "é".repeat(9));
+                assert_eq!(written(&text), by_serde(&text));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_written_as_serde_writes_it(text in any::<String>()) {
+            prop_assert_eq!(written(&text), by_serde(&text));
+        }
+
+        #[test]
+        fn prose_with_escapes_is_written_as_serde_writes_it(
+            pieces in vec(select(vec!["word ", "a longer run of words, ", "سلام ", "\"", "\\", "\n", "\u{1}", "\u{7f}"]), 0..60),
+        ) {
+            let text = pieces.concat();
+            prop_assert_eq!(written(&text), by_serde(&text));
+        }
+    }
+}
