@@ -31,7 +31,7 @@ check: ## Format, lints, documentation, dependency rules, feature sets.
 check-full: check test ## All of that, the feature powerset, licences, unused dependencies, long fault tests.
 	tests/setup.sh full
 	cargo hack check -p chat-agent --feature-powerset --no-dev-deps
-	cargo deny check licenses bans sources
+	cargo deny --workspace check licenses bans sources
 	cargo machete
 	tests/schemathesis.sh 1000
 	cargo test --workspace --release -- --ignored

@@ -189,8 +189,7 @@ fn print_openapi(check: Option<PathBuf>) -> ExitCode {
         Err(error) => return fail(&error.to_string()),
     };
     let Some(path) = check else {
-        print!("{document}");
-        return ExitCode::SUCCESS;
+        return print(&document);
     };
     match std::fs::read_to_string(&path) {
         Ok(checked_in) if checked_in == document => ExitCode::SUCCESS,
@@ -204,17 +203,26 @@ fn print_openapi(check: Option<PathBuf>) -> ExitCode {
 }
 
 fn print_configuration(loaded: &Loaded) -> ExitCode {
+    let mut text = String::new();
     if let Some(file) = &loaded.file {
-        println!("# file: {}", file.display());
+        text += &format!("# file: {}\n", file.display());
     }
     let width = loaded.effective.iter().map(|line| line.name.len()).max().unwrap_or(0);
     for line in &loaded.effective {
-        println!("{:width$}  {:7}  {}", line.name, line.source.to_string(), line.value);
+        text += &format!("{:width$}  {:7}  {}\n", line.name, line.source.to_string(), line.value);
     }
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
-    ExitCode::SUCCESS
+    print(&text)
+}
+
+/// To standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => fail(&format!("cannot write: {error}")),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// A health check that takes longer has failed.

@@ -123,16 +123,17 @@ impl Turn {
     ///
     /// # Errors
     /// When it is empty: an empty answer is a failure, never remembered.
-    pub fn answered(&mut self, completion: Completion) -> Result<Step, LlmError> {
+    pub fn answered(&mut self, mut completion: Completion) -> Result<Step, LlmError> {
         self.steps_left = self.steps_left.saturating_sub(1);
-        if let Some(used) = &completion.usage {
-            self.usage.get_or_insert_default().add(used.clone());
+        match (&mut self.usage, completion.usage.take()) {
+            (Some(sum), Some(used)) => sum.add(used),
+            (sum @ None, used) => *sum = used,
+            (Some(_), None) => {}
         }
         // On the last step the model may not ask for tools; what it asks for all the same is not done.
         if completion.calls.is_empty() || self.request.tool_choice == ToolChoice::None {
             return self.finish(completion);
         }
-        let mut completion = completion;
         name_apart(&mut completion.calls, self.request.rounds.len());
         let planned = completion.calls.iter().map(|call| self.plan(call)).collect();
         self.asking = Some(completion);

@@ -1,6 +1,8 @@
 //! History that never loses: operations are written to the database, or spooled and written later, in the order of their
 //! session.
 
+mod drain;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,12 +26,6 @@ use crate::{
     time::{Moment, Timestamp},
 };
 
-/// The pause between attempts to reach a database that is away; doubled each time up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// A database that comes back is noticed after this time at the latest.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// An attempt that has not ended by then is given up and made again: the backlog must not hang on one lost answer.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is tried whether something can be kept again, while nothing can.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
@@ -320,109 +316,6 @@ impl Inner {
                 Err(Unarchived(error.into()))
             }
         }
-    }
-
-    /// Puts a spooled operation into its session's lane and sees to it that the lanes are being emptied.
-    fn enqueue(self: &Arc<Self>, session: SessionId, id: SpoolId) {
-        let (backlog, begin) = {
-            let mut state = self.state();
-            let State { lanes, turns, backlog, draining, .. } = &mut *state;
-            let lane = lanes.entry(session).or_insert_with(|| {
-                turns.push_back(session);
-                VecDeque::new()
-            });
-            let place = lane.partition_point(|have| *have < id);
-            lane.insert(place, id);
-            *backlog += 1;
-            (*backlog, !std::mem::replace(draining, true))
-        };
-        self.observer.backlog(backlog);
-        if begin {
-            let inner = self.clone();
-            self.tasks.detach(Box::pin(async move { inner.drain().await }));
-        }
-    }
-
-    /// Writes what is spooled until nothing is.
-    async fn drain(self: Arc<Self>) {
-        let mut pause = FIRST_PAUSE;
-        while let Some((session, id)) = self.next() {
-            if self.drain_one(id).await {
-                pause = FIRST_PAUSE;
-                self.done(session, id);
-            } else {
-                self.defer(session);
-                self.clock.sleep_until(self.clock.moment().plus(pause)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-        }
-    }
-
-    /// Whether the operation is off the spool.
-    async fn drain_one(&self, id: SpoolId) -> bool {
-        let op = match self.spool.load(id).await {
-            Ok(op) => op,
-            Err(SpoolError::Corrupt(error)) => {
-                self.bury(id, &error).await;
-                return true;
-            }
-            Err(error) => {
-                tracing::warn!(error = %error, "a spooled record cannot be read yet");
-                return false;
-            }
-        };
-        match self.apply(&op, DRAIN_PATIENCE).await {
-            Ok(_) => {
-                if let Err(error) = self.spool.remove(id).await {
-                    // Applying it again changes nothing; the next process will.
-                    tracing::warn!(error = %error, "a written record stays in the spool");
-                }
-                true
-            }
-            Err(HistoryError::Permanent(error)) => {
-                self.bury(id, &error).await;
-                true
-            }
-            Err(HistoryError::Unavailable(_)) => false,
-        }
-    }
-
-    /// The oldest operation of the session whose turn it is; with none left, draining is over.
-    fn next(&self) -> Option<(SessionId, SpoolId)> {
-        let mut state = self.state();
-        let next = state.turns.front().and_then(|session| Some((*session, *state.lanes.get(session)?.front()?)));
-        state.draining = next.is_some();
-        next
-    }
-
-    /// Takes an operation off its session's lane; the next session comes first.
-    fn done(&self, session: SessionId, id: SpoolId) {
-        let backlog = {
-            let mut state = self.state();
-            let State { lanes, turns, backlog, .. } = &mut *state;
-            turns.pop_front();
-            if let Some(lane) = lanes.get_mut(&session) {
-                // Not simply the first: an older one may have come in meanwhile.
-                if let Ok(place) = lane.binary_search(&id) {
-                    lane.remove(place);
-                    *backlog -= 1;
-                }
-                if lane.is_empty() {
-                    lanes.remove(&session);
-                } else {
-                    turns.push_back(session);
-                }
-            }
-            *backlog
-        };
-        self.observer.backlog(backlog);
-    }
-
-    /// The next session comes first.
-    fn defer(&self, session: SessionId) {
-        let mut state = self.state();
-        state.turns.pop_front();
-        state.turns.push_back(session);
     }
 }
 

@@ -1,7 +1,13 @@
-//! JSON strings, written to the letter as serde_json writes them, at half the cost or less.
+//! JSON strings, written to the letter as serde_json writes them, at a fraction of the cost for prose.
 //!
-//! Conversations are text, and little in text has to be escaped: it is looked at in words of eight bytes and copied in
-//! runs.
+//! Little in a conversation has to be escaped: it is looked at in words and blocks, and copied in runs.
+
+/// How far is looked word by word before whole blocks are: quotes come in pairs, and what has been escaped once is often
+/// followed by more.
+const NEAR: usize = 16;
+
+/// How many bytes make a block, which compilers turn into one vector.
+const BLOCK: usize = 16;
 
 /// Appends `text` as a JSON string, quotes included.
 ///
@@ -29,15 +35,26 @@ const fn is_special(byte: u8) -> bool {
 }
 
 fn first_special(text: &[u8]) -> Option<usize> {
+    let (near, far) = text.split_at(text.len().min(NEAR));
+    if let Some(at) = in_words(near) {
+        return Some(at);
+    }
+    let (blocks, _) = far.as_chunks::<BLOCK>();
+    // All of a block, without a way out: that is what lets it be vectorized.
+    let clean = |block: &&[u8; BLOCK]| !block.iter().fold(false, |found, &byte| found | is_special(byte));
+    let from = BLOCK * blocks.iter().take_while(clean).count();
+    Some(NEAR + from + in_words(&far[from..])?)
+}
+
+fn in_words(text: &[u8]) -> Option<usize> {
     let (words, rest) = text.as_chunks::<8>();
-    for (n, word) in words.iter().enumerate() {
+    for (index, word) in words.iter().enumerate() {
         let found = specials(u64::from_le_bytes(*word));
         if found != 0 {
-            return Some(8 * n + found.trailing_zeros() as usize / 8);
+            return Some(8 * index + found.trailing_zeros() as usize / 8);
         }
     }
-    let at = rest.iter().position(|&byte| is_special(byte))?;
-    Some(8 * words.len() + at)
+    Some(8 * words.len() + rest.iter().position(|&byte| is_special(byte))?)
 }
 
 /// The highest bit of each special byte among these eight, up to the first; higher ones may be set for others as well.

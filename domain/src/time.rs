@@ -45,19 +45,19 @@ impl Timestamp {
         let (year, month, day) = civil(self.0.div_euclid(DAY));
         let millis = self.0.rem_euclid(DAY) as u32;
         let mut out = *b"0000-00-00T00:00:00.000Z";
-        let mut put = |at: usize, digits: usize, mut value: u32| {
-            for place in (at..at + digits).rev() {
-                out[place] = b'0' + (value % 10) as u8;
-                value /= 10;
-            }
+        let mut put = |at: usize, value: u32| {
+            out[at] += (value / 10) as u8;
+            out[at + 1] += (value % 10) as u8;
         };
-        put(0, 4, year);
-        put(5, 2, month);
-        put(8, 2, day);
-        put(11, 2, millis / 3_600_000);
-        put(14, 2, millis / 60_000 % 60);
-        put(17, 2, millis / 1000 % 60);
-        put(20, 3, millis % 1000);
+        put(0, year / 100);
+        put(2, year % 100);
+        put(5, month);
+        put(8, day);
+        put(11, millis / 3_600_000);
+        put(14, millis / 60_000 % 60);
+        put(17, millis / 1000 % 60);
+        put(20, millis % 1000 / 10);
+        out[22] += (millis % 10) as u8;
         out
     }
 }

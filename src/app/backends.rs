@@ -134,9 +134,17 @@ fn part(what: &'static str, source: impl Into<chat_domain::ports::BoxError>) -> 
 }
 
 fn llm(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Arc<dyn LlmPort>, StartError> {
+    let failover = |backends| {
+        let retries = settings.llm.max_retries;
+        Arc::new(Failover::new(backends, retries, clock.clone(), Arc::new(SystemRandom), metrics.clone()))
+            as Arc<dyn LlmPort>
+    };
     let candidates = settings.llm.candidates();
     match settings.provider {
-        Provider::Demo => return Ok(Arc::new(DemoLlm::new(DEMO_PAUSE))),
+        Provider::Demo => {
+            let demo = Backend::new("demo", Arc::new(DemoLlm::new(DEMO_PAUSE)) as Arc<dyn LlmPort>);
+            return Ok(failover(vec![demo]));
+        }
         Provider::Unconfigured => {
             return Ok(Arc::new(UnconfiguredLlm::new(
                 "No model answers here: DEFAULT_PROVIDER is set to unconfigured",
@@ -170,13 +178,7 @@ fn llm(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> R
         let llm = OpenAiLlm::new(config, &http, clock.clone()).map_err(|error| part("an LLM backend", error))?;
         backends.push(Backend::new(name, Arc::new(llm) as Arc<dyn LlmPort>));
     }
-    Ok(Arc::new(Failover::new(
-        backends,
-        settings.llm.max_retries,
-        clock.clone(),
-        Arc::new(SystemRandom),
-        metrics.clone(),
-    )))
+    Ok(failover(backends))
 }
 
 fn chat_policy(settings: &Settings) -> Result<ChatPolicy, StartError> {

@@ -16,7 +16,9 @@ use poem::{
 use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent, payload::PlainText};
 use serde::Serialize;
 
-use super::{Context, dto::Status, errors::ApiError, json::Written, metrics::Snapshot, same_secret};
+use super::{
+    Context, dto::Status, errors::ApiError, json::Written, metrics::Snapshot, pipeline::X_ADMIN_TOKEN, same_secret,
+};
 
 /// The operations anybody may ask, free of limits.
 pub struct MetaApi(pub Arc<Context>);
@@ -106,6 +108,9 @@ enum Numbers {
     OpenMetrics(PlainText<String>),
 }
 
+/// Where readiness is asked for, and where the admin token shows more.
+pub(super) const READY: &str = "/health/ready";
+
 /// A check that takes longer is down: probes of orchestrators do not wait.
 const CHECK_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -179,7 +184,7 @@ impl MetaApi {
 
 impl MetaApi {
     fn is_operator(&self, headers: &HeaderMap) -> bool {
-        let shown = headers.get("x-admin-token").map(HeaderValue::as_bytes);
+        let shown = headers.get(X_ADMIN_TOKEN).map(HeaderValue::as_bytes);
         matches!((shown, &self.0.admin_token), (Some(shown), Some(token)) if same_secret(shown, token))
     }
 }

@@ -6,7 +6,12 @@ use std::sync::Arc;
 use poem_openapi::OpenApiService;
 use serde_json::{Map, Value, json};
 
-use super::{Context, admin::AdminApi, meta::MetaApi, sessions::SessionsApi};
+use super::{
+    Context,
+    admin::AdminApi,
+    meta::{MetaApi, READY},
+    sessions::SessionsApi,
+};
 
 type Apis = (MetaApi, SessionsApi, AdminApi);
 
@@ -79,6 +84,9 @@ fn failures(path: &str, method: &str) -> Vec<(u16, &'static str)> {
     }
     if path.contains("{ip}") {
         all.push((404, "`bypass_not_found`"));
+    }
+    if path == READY {
+        all.push((429, "Too many wrong admin tokens"));
     }
     if path == "/metrics" {
         all.push((404, "`not_found`: metrics are off"));

@@ -39,6 +39,9 @@ impl Default for ConnectionLimits {
     }
 }
 
+/// The longest head of a request, in bytes, and what hyper buffers for a connection at the most.
+const MAX_HEAD: usize = 64 * 1024;
+
 /// After a failed accept (out of files, most likely) there is no use in trying again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -53,7 +56,7 @@ pub async fn serve(
 ) -> bool {
     let mut http = auto::Builder::new(TokioExecutor::new());
     // Not `pipeline_flush`: with it hyper buffers all that a turn says, however little of it the reader takes.
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_read);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_read).max_buf_size(MAX_HEAD);
     http.http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(limits.header_read)

@@ -107,6 +107,25 @@ async fn wrong_tokens_are_limited_per_address() {
 }
 
 #[tokio::test]
+async fn the_token_cannot_be_guessed_at_readiness_either() {
+    let (scene, operator) = Scene::with_operator(&[]).await;
+    let guessing = scene.client.with_header("x-admin-token", "guess");
+    let mut refused = None;
+    for _ in 0..100 {
+        let answer = guessing.get("/health/ready").await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert!(answer.expect(200).body.get("checks").is_none());
+    }
+    assert_rate_limited(&refused.expect("a limit"));
+    // Probes show no token, and the operator's is no guess.
+    scene.client.get("/health/ready").await.expect(200);
+    assert!(operator.get("/health/ready").await.expect(200).body["checks"].is_array());
+}
+
+#[tokio::test]
 async fn runtime_tells_how_all_is_set_up() {
     let variables = [
         ("OPENROUTER_MODEL", "vendor/model"),

@@ -193,7 +193,7 @@ async fn what_is_no_http_is_refused_and_harms_nobody() {
     let cases = [
         ("many headers", format!("GET /health HTTP/1.1\r\nHost: test\r\n{many}\r\n"), "431"),
         ("a long header", format!("GET /health HTTP/1.1\r\nHost: test\r\n{long}\r\n"), "431"),
-        ("a long path", format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(100_000)), "414"),
+        ("a long path", format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(100_000)), "431"),
         ("no version", "GET /health\r\n\r\n".to_owned(), "400"),
         ("TLS", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\u{fc}\u{3}\u{3}".to_owned(), "400"),
         ("a line end in a header", "GET /health HTTP/1.1\r\nHost: te\rst\r\n\r\n".to_owned(), "400"),

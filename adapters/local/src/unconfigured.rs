@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn says_what_to_set() {
-        let llm = UnconfiguredLlm::new("Set OPENROUTER_API_KEY.");
-        assert_eq!(llm.status(), LlmStatus::Unconfigured { remedy: "Set OPENROUTER_API_KEY.".into() });
+        let llm = UnconfiguredLlm::new("Set OPENROUTER_KEY.");
+        assert_eq!(llm.status(), LlmStatus::Unconfigured { remedy: "Set OPENROUTER_KEY.".into() });
     }
 }

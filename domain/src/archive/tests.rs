@@ -256,6 +256,36 @@ async fn health_tells_what_is_wrong_since_when_and_how_much_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_is_away_since_its_first_failure() {
+    let it = Stack::new(10);
+    it.history.set_mode(HistoryMode::Down);
+    let since = it.clock.now();
+    it.record(&Arc::new(session(0)), 1).await;
+    let watch = async {
+        // Attempts fail meanwhile.
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(it.history.asked() > 5);
+        assert_eq!(it.health().since, Some(since));
+        it.history.set_mode(HistoryMode::Up);
+    };
+    futures_util::join!(it.tasks.run(), watch);
+    assert_eq!(it.health().since, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_refuses_a_record_is_not_away() {
+    let it = Stack::new(10);
+    let bad = Arc::new(session(0));
+    it.history.refuse(bad.id);
+    it.history.set_mode(HistoryMode::Down);
+    it.record(&bad, 1).await;
+    assert_eq!(it.state(), (HealthState::Degraded, 1));
+    it.history.set_mode(HistoryMode::Up);
+    it.tasks.run().await;
+    assert_eq!(it.state(), (HealthState::Up, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_archive_is_asked_for_nothing() {
     let none = Archive::disabled();
     let session = Arc::new(session(0));

@@ -69,7 +69,7 @@ pub struct ToolCatalogue {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ForceError {
     /// No server has it.
-    #[error("unknown tool; known are: {}", known.join(", "))]
+    #[error("unknown tool; {}", if known.is_empty() { "there are no tools here".to_owned() } else { format!("known are: {}", known.join(", ")) })]
     Unknown {
         /// What could be named, sorted.
         known: Vec<String>,

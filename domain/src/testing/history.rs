@@ -210,7 +210,9 @@ struct Spooled {
     last: u64,
     kept: BTreeMap<SpoolId, (SessionId, String)>,
     dead: Vec<(HistoryOp, String)>,
+    unreadable: Option<SpoolId>,
     corpses: usize,
+    probed: usize,
 }
 
 impl MemorySpool {
@@ -241,6 +243,11 @@ impl MemorySpool {
         self.lock().stuck = stuck;
     }
 
+    /// From now on the disk fails to give this record, or none.
+    pub fn set_unreadable(&self, id: Option<SpoolId>) {
+        self.lock().unreadable = id;
+    }
+
     /// Damages what it holds under this id.
     pub fn corrupt(&self, id: SpoolId) {
         if let Some((_, json)) = self.lock().kept.get_mut(&id) {
@@ -261,6 +268,11 @@ impl MemorySpool {
     /// How many unreadable records were laid aside.
     pub fn corpses(&self) -> usize {
         self.lock().corpses
+    }
+
+    /// How often it was tried whether it can take something.
+    pub fn probed(&self) -> usize {
+        self.lock().probed
     }
 
     fn lock(&self) -> MutexGuard<'_, Spooled> {
@@ -293,6 +305,9 @@ impl Spool for MemorySpool {
 
     async fn load(&self, id: SpoolId) -> Result<HistoryOp, SpoolError> {
         let state = self.working()?;
+        if state.unreadable == Some(id) {
+            return Err(SpoolError::Io("a bad sector".into()));
+        }
         let (_, json) = state.kept.get(&id).ok_or_else(|| SpoolError::Io("no such record".into()))?;
         serde_json::from_str(json).map_err(|error| SpoolError::Corrupt(error.into()))
     }
@@ -320,6 +335,7 @@ impl Spool for MemorySpool {
     }
 
     async fn probe(&self) -> Result<(), SpoolError> {
+        self.lock().probed += 1;
         let state = self.working()?;
         if state.kept.len() >= state.room { Err(SpoolError::Full) } else { Ok(()) }
     }

@@ -24,11 +24,11 @@ impl Language {
         match self {
             English => {
                 "Hello! I am the demo model of this service: I run inside it, without a key and without a network, and \
-                 always answer the same to the same conversation. To talk to a real model, set OPENROUTER_API_KEY."
+                 always answer the same to the same conversation. To talk to a real model, set OPENROUTER_KEY."
             }
             Persian => {
                 "سلام! من مدل نمایشی این سرویس هستم: درون خود آن اجرا می‌شوم، بدون کلید و بدون شبکه، و به گفت‌وگوی یکسان \
-                 همیشه پاسخ یکسان می‌دهم. برای گفت‌وگو با یک مدل واقعی، OPENROUTER_API_KEY را تنظیم کنید."
+                 همیشه پاسخ یکسان می‌دهم. برای گفت‌وگو با یک مدل واقعی، OPENROUTER_KEY را تنظیم کنید."
             }
         }
     }

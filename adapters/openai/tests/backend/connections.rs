@@ -1,6 +1,13 @@
 //! Connections: kept, shared, through proxies; and what no backend can be made of.
 
-use std::{process::Stdio, time::Duration};
+use std::{
+    io::{Read, Write},
+    net,
+    process::Stdio,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use chat_domain::ports::llm::{Delivery, LlmErrorKind};
 use chat_openai::{BuildError, HttpClient, ModelChoice, OpenAiConfig, OpenAiLlm};
@@ -124,35 +131,47 @@ async fn a_proxy_that_refuses_a_tunnel_is_unavailable() {
     assert!(cause.contains("proxy authorization required"), "{cause}");
 }
 
-/// Answers with as many connections as it takes, one answer each, and closes each the moment it has answered, or the
-/// moment the next request is on its way: clients cannot tell beforehand.
-async fn closing_upstream(listener: TcpListener, answers: usize) {
+/// Answers once on each of so many connections, and closes them when told to.
+fn closing_upstream(
+    listener: &net::TcpListener,
+    connections: usize,
+    told: &mpsc::Receiver<()>,
+    closed: &mpsc::Sender<()>,
+) {
     const ANSWER: &str = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#;
-    for _ in 0..answers {
-        let (mut stream, _) = listener.accept().await.expect("a client");
-        let mut request = Vec::new();
+    for _ in 0..connections {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let (mut request, mut byte) = (Vec::new(), [0]);
         while !request.ends_with(b"\"stream\":false}") {
-            request.push(stream.read_u8().await.expect("more of the request"));
+            stream.read_exact(&mut byte).expect("more of the request");
+            request.extend(byte);
         }
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", ANSWER.len());
-        stream.write_all((head + ANSWER).as_bytes()).await.expect("a client that listens");
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", ANSWER.len());
+        stream.write_all((head + ANSWER).as_bytes()).expect("a client that listens");
+        told.recv().expect("a test");
+        drop(stream);
+        closed.send(()).expect("a test");
     }
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_has_been_closed_is_replaced_unnoticed() {
-    const CALLS: usize = 50;
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+async fn a_kept_connection_that_has_just_been_closed_is_replaced_unnoticed() {
+    const CALLS: usize = 10;
+    let listener = net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let base_url = format!("http://{}/v1", listener.local_addr().expect("an address"));
-    let upstream = tokio::spawn(closing_upstream(listener, CALLS));
+    let ((close, told), (closed, is_closed)) = (mpsc::channel(), mpsc::channel());
+    // A thread of its own, so that this one can stand still while the connection is closed.
+    let upstream = thread::spawn(move || closing_upstream(&listener, CALLS, &told, &closed));
     let llm = llm_with(config(base_url, PATIENT));
-    for call in 0..CALLS {
-        // Sometimes the close has been noticed by then, sometimes it has not.
-        tokio::time::sleep(Duration::from_millis(call as u64 % 3)).await;
+    for _ in 0..CALLS {
         assert_eq!(ask(&llm, Delivery::Whole).await.expect("an answer").text, "hi");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        close.send(()).expect("an upstream");
+        is_closed.recv().expect("an upstream");
+        // The runtime learns of the close, and asks next; the connection's own task comes after that.
+        tokio::task::yield_now().await;
     }
-    upstream.await.expect("no more than was asked for");
+    upstream.join().expect("as many connections as calls");
 }
 
 #[tokio::test]

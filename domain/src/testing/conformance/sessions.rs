@@ -58,7 +58,7 @@ impl Subject {
     }
 
     fn later(&self) -> Moment {
-        self.clock.moment().plus(PATIENCE)
+        self.clock.moment().plus(PATIENCE * 2)
     }
 
     async fn place(&self, id: SessionId) -> Result<Place, OpenError> {

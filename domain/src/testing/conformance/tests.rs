@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
+
 use super::{
     Held, health, history, limits, llm, session_capacity, session_expiry, sessions, shared_bypass, spool, tools,
 };
@@ -13,8 +15,8 @@ use crate::{
         llm::LlmErrorKind,
     },
     testing::{
-        Behaviour, Gate, MemoryBypass, MemoryHistory, MemoryLimiter, MemorySessions, MemorySpool, Reply, ScriptedLlm,
-        ScriptedTools, paused::PausedClock, tools::RESULT_MAX,
+        Behaviour, FakeClock, Gate, MemoryBypass, MemoryHistory, MemoryLimiter, MemorySessions, MemorySpool, Reply,
+        ScriptedLlm, ScriptedTools, paused::PausedClock, tools::RESULT_MAX,
     },
 };
 
@@ -38,9 +40,20 @@ async fn small_store() -> session_capacity::Subject {
     session_capacity::Subject { sessions: sessions::Subject::new(store, clock), capacity: 3 }
 }
 
+/// By a clock that is moved to the nanosecond: tokio's sleeps a little longer than it is told.
 async fn limiter(policy: BucketPolicy) -> limits::Subject {
-    let clock = clock();
-    limits::Subject::new(Arc::new(MemoryLimiter::new(policy, clock.clone())), clock)
+    let clock = FakeClock::new();
+    let limiter = MemoryLimiter::new(policy, Arc::new(clock.clone()));
+    let advance = move |time| {
+        clock.advance(time);
+        futures_util::future::ready(()).boxed()
+    };
+    limits::Subject {
+        limiter: Arc::new(limiter),
+        advance: Box::new(advance),
+        slack: Duration::ZERO,
+        held: Box::new(()),
+    }
 }
 
 async fn bypass_list() -> super::bypass::Subject {

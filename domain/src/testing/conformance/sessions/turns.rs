@@ -1,8 +1,14 @@
 //! Turns run one at a time, in order, until the session is deleted.
+//!
+//! What waits is joined with what ends its waiting: it has to be woken, looking again would find anything.
 
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{join, join_all},
+    stream::FuturesUnordered,
+};
 
 use super::{ANYBODY, Subject};
 use crate::{
@@ -19,8 +25,8 @@ pub async fn a_dropped_ticket_stores_nothing_and_the_next_goes_on(make: impl Asy
     let id = it.session().await;
     let first = it.opened(id).await;
     let second = it.waiting(id).await;
-    drop(first);
-    let second = soon(&*it.clock, "the next turn", second).await.expect("a turn");
+    let (second, ()) = join(soon(&*it.clock, "the next turn", second), async { drop(first) }).await;
+    let second = second.expect("a turn");
     assert!(second.memory.is_empty());
     drop(second);
     it.stays_usable(id).await;
@@ -34,9 +40,9 @@ pub async fn a_turn_waits_for_the_one_before_it(make: impl AsyncFn() -> Subject)
     let first = it.opened(id).await;
     let mut second = it.waiting(id).await;
     not_yet(&*it.clock, "the second turn", &mut second).await;
-    it.commit(first, 1, 10).await.expect("a commit");
-    let second = soon(&*it.clock, "the second turn", second).await.expect("a turn");
-    assert_eq!(contents(&second.memory), ["q1", "a1"]);
+    let (second, committed) = join(soon(&*it.clock, "the second turn", second), it.commit(first, 1, 10)).await;
+    committed.expect("a commit");
+    assert_eq!(contents(&second.expect("a turn").memory), ["q1", "a1"]);
 }
 
 /// Turns run in the order in which `open_turn` was called, whoever is polled first.
@@ -99,10 +105,13 @@ pub async fn a_dropped_waiter_leaves_no_trace(make: impl AsyncFn() -> Subject) {
     let unpolled = it.waiting(id).await;
     let last = it.waiting(id).await;
     not_yet(&*it.clock, "the second turn", &mut polled).await;
-    drop(polled);
-    drop(unpolled);
-    it.commit(first, 1, 10).await.expect("a commit");
-    let last = soon(&*it.clock, "the last turn", last).await.expect("a turn");
+    let leave = async {
+        drop((polled, unpolled));
+        it.commit(first, 1, 10).await
+    };
+    let (last, committed) = join(soon(&*it.clock, "the last turn", last), leave).await;
+    committed.expect("a commit");
+    let last = last.expect("a turn");
     it.commit(last, 2, 10).await.expect("a commit");
     it.stays_usable(id).await;
 }
@@ -180,8 +189,9 @@ pub async fn deletion_ends_the_running_turn(make: impl AsyncFn() -> Subject) {
     {
         let mut lost = std::future::poll_fn(|cx| opened.ticket.poll_lost(cx));
         not_yet(&*it.clock, "the loss of a ticket", &mut lost).await;
-        assert_eq!(it.store.delete(id, &ANYBODY).await.expect("an answer"), Deletion::Deleted);
-        assert_eq!(soon(&*it.clock, "the loss of the ticket", lost).await, Lost::Deleted);
+        let deleting = it.store.delete(id, &ANYBODY);
+        let (lost, deleted) = join(soon(&*it.clock, "the loss of the ticket", lost), deleting).await;
+        assert_eq!((lost, deleted.expect("an answer")), (Lost::Deleted, Deletion::Deleted));
     }
     let committed = it.commit(opened, 1, 10).await;
     assert!(matches!(committed, Err(CommitError::Lost(Lost::Deleted))), "{committed:?}");
@@ -203,9 +213,11 @@ pub async fn deletion_ends_the_waiting_turns(make: impl AsyncFn() -> Subject) {
     let mut polled = it.waiting(id).await;
     let unpolled = it.waiting(id).await;
     not_yet(&*it.clock, "the second turn", &mut polled).await;
-    it.store.delete(id, &ANYBODY).await.expect("an answer");
-    for waiting in [polled, unpolled] {
-        let waited = soon(&*it.clock, "the end of waiting", waiting).await.map(drop);
+    let waiting = [polled, unpolled].map(|waiting| soon(&*it.clock, "the end of waiting", waiting));
+    let (waited, deleted) = join(join_all(waiting), it.store.delete(id, &ANYBODY)).await;
+    assert_eq!(deleted.expect("an answer"), Deletion::Deleted);
+    for waited in waited {
+        let waited = waited.map(drop);
         assert!(matches!(waited, Err(OpenError::NotFound)), "{waited:?}");
     }
     drop(running);
