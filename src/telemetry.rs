@@ -4,10 +4,11 @@ mod writer;
 
 use std::{
     fmt,
-    io::{self, IsTerminal, Write as _},
+    io::{self, IsTerminal},
 };
 
 use chat_domain::json::write_str;
+use serde::Serialize;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -128,16 +129,16 @@ impl Line {
         write_str(&mut self.json, value);
     }
 
-    fn bare(&mut self, name: &str, value: impl fmt::Display) {
+    fn bare(&mut self, name: &str, value: impl Serialize) {
         self.key(name);
-        // Writing to a Vec cannot fail.
-        let _ = write!(self.json, "{value}");
+        // Writing to a Vec cannot fail; a number that JSON has no word for is null.
+        let _ = serde_json::to_writer(&mut self.json, &value);
     }
 }
 
 impl Visit for Line {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        if value.is_finite() { self.bare(field.name(), value) } else { self.bare(field.name(), "null") }
+        self.bare(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

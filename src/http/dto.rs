@@ -1,6 +1,6 @@
-//! The API's bodies: what clients send ([`Body`]) and what they get.
+//! The API's bodies: what clients send (`Body`) and what they get.
 //!
-//! What they get is only described here; [`super::views`] writes it from borrowed data. The spec's tests hold the two
+//! What they get is only described here; `views` writes it from borrowed data. The spec's tests hold the two
 //! together.
 
 use std::collections::HashMap;
