@@ -34,7 +34,7 @@ use subtle::ConstantTimeEq;
 pub use self::{
     cors::AllowedOrigins,
     meta::{ConfigEntry, RuntimeInfo},
-    pipeline::Service,
+    pipeline::{Guesses, Service},
 };
 
 /// All that the API needs. Composed once, shared by all requests.
@@ -53,6 +53,8 @@ pub struct Context {
     pub admission: Admission,
     /// How often somebody may try a wrong admin token.
     pub admin_admission: Admission,
+    /// Who has tried too often and has to wait.
+    pub guesses: Guesses,
     /// The clients' keys; empty: none is asked for.
     pub api_keys: ApiKeys,
     /// The operator's token; none: there is no admin API.

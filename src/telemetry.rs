@@ -53,6 +53,11 @@ pub fn init(level: LevelFilter, format: Format) -> io::Result<LogGuard> {
             registry.with(text).try_init()
         }
     };
+    std::panic::set_hook(Box::new(|panic| {
+        // Where, and not what: a panic's text may quote what was being worked on.
+        let location = panic.location().map(tracing::field::display);
+        tracing::error!(location, "a panic: please report it");
+    }));
     Ok(guard)
 }
 

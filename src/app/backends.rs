@@ -43,7 +43,7 @@ use super::StartError;
 use crate::{
     config::{self, CorsOrigins, Loaded, Provider, Settings},
     http::{
-        AllowedOrigins, ApiKeys, ConfigEntry, Context, RuntimeInfo,
+        AllowedOrigins, ApiKeys, ConfigEntry, Context, Guesses, RuntimeInfo,
         meta::{HistoryInfo, MemoryInfo, ProviderInfo},
         metrics::Metrics,
     },
@@ -106,6 +106,7 @@ pub(super) fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Part
         },
         admission: Admission { limiter: limiter.clone(), bypass: bypass.clone(), on_error },
         admin_admission: Admission { limiter: admin_limiter.clone(), bypass, on_error },
+        guesses: Guesses::default(),
         api_keys: ApiKeys::new(&settings.access.api_keys),
         admin_token: settings.access.admin_token.clone(),
         trusted_proxies: settings.server.trusted_proxies.clone(),
@@ -165,11 +166,9 @@ fn llm(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> R
         // The first one's model is a client's to change; a fallback is a model that the operator chose.
         let is_first =
             index == 0 && candidate.model == settings.llm.model && candidate.provider == settings.llm.provider;
-        let name = if is_first {
-            candidate.provider.name().to_owned()
-        } else {
-            format!("{}:{}", candidate.provider.name(), candidate.model)
-        };
+        // The metrics are open to everybody, and which backends and models answer is not everybody's business.
+        let name = if is_first { "primary".to_owned() } else { format!("fallback_{}", index.max(1)) };
+        tracing::info!(backend = name, provider = candidate.provider.name(), model = candidate.model, "LLM backend");
         let model = if is_first { ModelChoice::Default(candidate.model) } else { ModelChoice::Always(candidate.model) };
         let mut config = OpenAiConfig::new(backend.base_url.expose_secret(), model);
         config.api_key = backend.key.clone();

@@ -62,22 +62,21 @@ struct SessionEntry<'a> {
 }
 
 impl<'a> SessionEntry<'a> {
-    fn active(session: &'a Session) -> Self {
+    fn active(session: &'a Session, provider: Option<&'a str>) -> Self {
         Self {
             id: session.id,
             memory_limit: session.memory_limit.get(),
             created_at: session.created_at,
             metadata: &session.metadata,
-            provider: Some("mcp-agent"),
+            provider,
             fallback_provider: None,
         }
     }
 
     fn archived(archived: &'a ArchivedSession) -> Self {
         Self {
-            provider: archived.provider.as_deref(),
             fallback_provider: archived.fallback_provider.as_deref(),
-            ..Self::active(&archived.session)
+            ..Self::active(&archived.session, archived.provider.as_deref())
         }
     }
 }
@@ -243,7 +242,9 @@ impl AdminApi {
         let (limit, offset) = page(limit.0, offset.0, 200)?;
         let (sessions, total) =
             self.0.sessions.list(offset as usize, limit as usize).await.map_err(|error| unavailable(error.into()))?;
-        let entries: Vec<SessionEntry<'_>> = sessions.iter().map(|session| SessionEntry::active(session)).collect();
+        let provider = (self.0.runtime)().provider.default;
+        let entries: Vec<SessionEntry<'_>> =
+            sessions.iter().map(|session| SessionEntry::active(session, Some(&provider))).collect();
         Ok(Listed::Listed(Written::new(&entries), total as u64))
     }
 

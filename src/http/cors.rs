@@ -30,11 +30,14 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 impl AllowedOrigins {
     /// Adds the headers for an answer to a request of this origin.
     pub fn decorate(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        if let AllowedOrigins::Only(_) = self {
+            // Also where there is none: a cache must not give that answer to one.
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        }
         let Some(origin) = origin else { return };
         let allowed = match self {
             AllowedOrigins::Any => HeaderValue::from_static("*"),
             AllowedOrigins::Only(origins) => {
-                headers.append(header::VARY, HeaderValue::from_static("Origin"));
                 if !origins.contains(origin) {
                     return;
                 }

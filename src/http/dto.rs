@@ -125,7 +125,7 @@ impl Body for PostMessageBody {
             }
         });
         let memory_limit = read_memory_limit(members);
-        let checked_options = members.get::<Members<'_>>("options", "a JSON object without duplicate members");
+        let checked_options = members.get::<Members<'_>>("options", "a JSON object of at most 1000 members, each once");
         let checked_options = checked_options.map(Members::into_owned).unwrap_or_default();
         // What is passed on unread still has to be sound: a lone surrogate is JSON's grammar, but no text.
         for (name, value) in &checked_options {

@@ -26,6 +26,12 @@ pub struct ApiError {
     rate_limited: Option<Duration>,
 }
 
+/// How many things that are wrong with a request are told.
+const MAX_ERRORS: usize = 20;
+
+/// How much of the name of what is wrong is told, in bytes.
+const MAX_PATH: usize = 100;
+
 /// What is wrong with one part of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
@@ -63,7 +69,13 @@ impl ApiError {
     }
 
     /// 422 with all that is wrong.
-    pub fn validation(errors: Vec<FieldError>) -> Self {
+    ///
+    /// Not more than a person reads of it: an answer must not outgrow the request that is at fault.
+    pub fn validation(mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MAX_ERRORS);
+        for error in &mut errors {
+            error.path.truncate(error.path.floor_char_boundary(MAX_PATH));
+        }
         let reasons: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.path, error.reason)).collect();
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -214,7 +226,7 @@ fn expected_of(name: &str) -> &'static str {
 
 /// Whole seconds, rounded up, at least 1: what `Retry-After` can say.
 pub fn whole_seconds(pause: Duration) -> u64 {
-    (pause.as_secs() + u64::from(pause.subsec_nanos() > 0)).max(1)
+    pause.as_secs().saturating_add(u64::from(pause.subsec_nanos() > 0)).max(1)
 }
 
 impl fmt::Display for ApiError {
@@ -344,6 +356,14 @@ mod tests {
     fn a_refusal_has_the_body_the_seed_promises() {
         let error = ApiError::rate_limited(Duration::from_secs(2));
         assert_eq!(error.to_json("r1"), r#"{"error":"rate_limited","retry_after":2.0}"#);
+    }
+
+    #[test]
+    fn an_answer_does_not_outgrow_its_request() {
+        let wrong = |path: &str| FieldError { path: path.to_owned(), reason: "Unknown option".to_owned() };
+        let error = ApiError::validation(vec![wrong(&"é".repeat(5000)); 5000]);
+        assert!(error.to_json("r1").len() < 10_000);
+        assert!(error.to_json("r1").contains(&format!("{}: Unknown option", "é".repeat(50))));
     }
 
     #[test]

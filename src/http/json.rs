@@ -98,6 +98,9 @@ pub(super) fn parse<T: Body>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut members: Members<'_> = serde_json::from_str(text).map_err(|error| {
         let reason = match error.classify() {
             serde_json::error::Category::Data if error.to_string().starts_with(DUPLICATE) => error.to_string(),
+            serde_json::error::Category::Data if error.to_string().starts_with(TOO_MANY) => {
+                format!("Input should not have more than {MAX_MEMBERS} members")
+            }
             serde_json::error::Category::Data => "Input should be a JSON object".to_owned(),
             // Syntax errors name a place and what is expected there, never what is there.
             _ => format!("Input should be valid JSON: {error}"),
@@ -137,6 +140,10 @@ fn nests_deeper_than(json: &str, depth: usize) -> bool {
 }
 
 const DUPLICATE: &str = "duplicate member";
+const TOO_MANY: &str = "more members than anybody needs";
+
+/// The most members of an object that is read: each is compared with all others, so many would cost their square.
+const MAX_MEMBERS: usize = 1000;
 
 /// A JSON object's members, each still as it was written, and what was found wrong with them.
 #[derive(Default)]
@@ -161,6 +168,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 struct Key<'k>(#[serde(borrow)] Cow<'k, str>);
                 let mut members = Members::default();
                 while let Some((Key(name), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    if members.found.len() == MAX_MEMBERS {
+                        return Err(serde::de::Error::custom(TOO_MANY));
+                    }
                     if members.found.iter().any(|(known, _)| *known == name) {
                         // The name is not told: it is the client's text.
                         return Err(serde::de::Error::custom(DUPLICATE));
@@ -275,6 +285,18 @@ mod tests {
         assert!(nests_deeper_than(&deep(33), 32));
         assert!(!nests_deeper_than(&format!(r#"{{"a":"\"{}"}}"#, "[".repeat(99)), 32));
         assert!(!nests_deeper_than(&"[]".repeat(99), 32));
+    }
+
+    #[test]
+    fn an_object_has_a_bounded_number_of_members() {
+        let object = |members: usize| {
+            let extras: Vec<String> = (0..members - 1).map(|member| format!("\"m{member}\":0")).collect();
+            format!("{{\"content\":\"hi\",{}}}", extras.join(","))
+        };
+        let read = |json: String| parse::<crate::http::dto::PostMessageBody>(json.as_bytes());
+        assert!(read(object(MAX_MEMBERS)).is_ok());
+        let error = read(object(MAX_MEMBERS + 1)).expect_err("one too many").to_string();
+        assert_eq!(error, "Request validation failed: body: Input should not have more than 1000 members");
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use chat_domain::ports::health::{Health, HealthState};
 use futures_util::future::join_all;
 use poem::{
@@ -312,15 +313,16 @@ pub struct ConfigEntry {
 
 /// Adds what the spec does not describe: the spec itself and the page that shows it.
 pub fn routes(api: Route, spec: &str, docs: String) -> impl Endpoint<Output = Response> + use<> {
-    let spec = spec.to_owned();
+    // Shared by all who ask: the page is large, and asking is free of limits.
+    let (spec, docs) = (Bytes::from(spec.to_owned()), Bytes::from(docs));
     let spec = make_sync(move |_| Response::builder().content_type("application/json").body(spec.clone()));
-    let docs = make_sync(move |_| docs_page(&docs));
+    let docs = make_sync(move |_| docs_page(docs.clone()));
     api.at("/openapi.json", get(spec)).at("/docs", get(docs)).map_to_response()
 }
 
 /// The page holds all it needs; its own inline script and style are what its policy allows, and nothing from elsewhere.
-fn docs_page(html: &str) -> Response {
-    let mut response = Response::builder().content_type("text/html; charset=utf-8").body(html.to_owned());
+fn docs_page(html: Bytes) -> Response {
+    let mut response = Response::builder().content_type("text/html; charset=utf-8").body(html);
     let headers = response.headers_mut();
     let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; connect-src 'self'; frame-ancestors 'none'";
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));

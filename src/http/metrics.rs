@@ -275,8 +275,9 @@ impl Observer for Metrics {
     }
 
     fn tokens(&self, usage: &Usage) {
-        self.prompt_tokens.fetch_add(usage.prompt_tokens(), Relaxed);
-        self.completion_tokens.fetch_add(usage.completion_tokens(), Relaxed);
+        // A backend that reports nonsense must not turn the counters over.
+        self.prompt_tokens.fetch_add(usage.prompt_tokens().min(u32::MAX.into()), Relaxed);
+        self.completion_tokens.fetch_add(usage.completion_tokens().min(u32::MAX.into()), Relaxed);
     }
 
     fn circuit(&self, _backend: &str, open: bool) {

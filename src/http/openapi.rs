@@ -245,5 +245,5 @@ impl Paths {
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.trim_start_matches('/').split('/')
+    path.strip_prefix('/').unwrap_or(path).split('/')
 }

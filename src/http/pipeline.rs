@@ -3,8 +3,11 @@
 mod body;
 mod gates;
 
+pub use self::gates::Guesses;
+
 use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
+use bytes::Bytes;
 use chat_domain::session::Caller;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
@@ -70,7 +73,7 @@ impl Service {
         let addresses = (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(peer)));
         let handled = AssertUnwindSafe(self.handle(head, body, addresses, &record)).catch_unwind();
         let handled = handled.instrument(span.clone());
-        let result = handled.await.unwrap_or_else(|panic| span.in_scope(|| Err(panicked(&*panic))));
+        let result = handled.await.unwrap_or_else(|_panic| Err(ApiError::internal()));
         let mut response = result.unwrap_or_else(|error| error.to_response(id.as_str()));
 
         record.set_status(response.status().as_u16());
@@ -106,13 +109,21 @@ impl Service {
                 _ => {}
             }
         }
-        let body = body::read(context, headers, body).await?;
         let caller = Caller::Client(record.key().filter(|_| context.api_keys.are_required()));
         if head.method == Method::POST
             && let Some(session) = sessions::messages_path(path)
         {
+            let body = body::read(context, headers, body).await?;
             return sessions::answer_directly(context, record, caller, headers, session, &body).await;
         }
+        // Nobody's body is kept for an answer that does not look at it.
+        let is_read = head.method == Method::POST && paths.allow(path).is_some_and(|allow| allow.contains("POST"));
+        let body = if is_read {
+            body::read(context, headers, body).await?
+        } else {
+            body::skip(context, headers, body).await?;
+            Bytes::new()
+        };
         let path = path.to_owned();
         let (local, remote) = addresses;
         let mut request = Request::from_parts((head, local, remote, Scheme::HTTP).into(), body.into());
@@ -137,14 +148,6 @@ fn is_chat(method: &Method, path: &str) -> bool {
     let is_message =
         || rest.strip_prefix('/').and_then(|rest| rest.strip_suffix("/messages")).is_some_and(|id| !id.contains('/'));
     method == Method::POST && (rest.is_empty() || is_message())
-}
-
-/// What a client is told of a mistake of ours; the log is told more.
-pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> ApiError {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(panic = text.unwrap_or("no message"), "a request panicked");
-    ApiError::internal()
 }
 
 impl IntoResponse for ApiError {

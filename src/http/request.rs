@@ -18,6 +18,9 @@ use super::metrics::Metrics;
 /// The status logged for a request whose client went away before its answer: no client sees it. The number is nginx's.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// How much of a path is logged, in bytes: all of ours are shorter, and anybody can send longer ones.
+const MAX_LOGGED_PATH: usize = 256;
+
 /// A request, shared by all that works on it. When the last of them lets go, the request is over: it is counted and
 /// logged, once, whatever became of it.
 pub(super) struct RequestRecord {
@@ -109,7 +112,7 @@ impl Drop for RequestRecord {
         tracing::info!(
             event = "request_completed",
             method = self.method.as_str(),
-            path = &*self.path,
+            path = &self.path[..self.path.floor_char_boundary(MAX_LOGGED_PATH)],
             status_code = known.status.unwrap_or(CLIENT_CLOSED_REQUEST),
             duration_ms = (took.as_micros() as f64) / 1000.0,
             client_ip = %self.client_ip,

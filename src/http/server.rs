@@ -2,10 +2,10 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -54,15 +54,11 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) -> bool {
-    let mut http = auto::Builder::new(TokioExecutor::new());
+    // HTTP/1.1 alone. Over HTTP/2 a peer that opens no window holds a streamed turn for ever: nothing asks for the answer
+    // any more, so its deadline is never looked at, and no write is under way that could stall.
+    let mut http = http1::Builder::new();
     // Not `pipeline_flush`: with it hyper buffers all that a turn says, however little of it the reader takes.
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_read).max_buf_size(MAX_HEAD);
-    http.http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(limits.header_read)
-        .keep_alive_timeout(limits.header_read)
-        .max_concurrent_streams(256);
-    let http = Arc::new(http);
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header_read).max_buf_size(MAX_HEAD);
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.max_connections));
     // Dropped when no more connections are taken.
@@ -95,7 +91,7 @@ pub async fn serve(
                     let service = service.clone();
                     async move { Ok::<_, Infallible>(hyper::Response::from(service.call(request, local, peer).await)) }
                 });
-                let connection = http.serve_connection(io, answer).into_owned();
+                let connection = http.serve_connection(io, answer);
                 if let Err(error) = watcher.watch(connection).await {
                     tracing::debug!(error = %error, "a connection ended early");
                 }
@@ -119,34 +115,15 @@ async fn accept(
 
 type Io = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
 
-/// Waits until the protocol can be told: hyper looks for it before its own timers run. None if it could not in time.
+/// Waits for a first byte. None if it did not come in time.
 async fn prepare(stream: TcpStream, limits: ConnectionLimits) -> Option<(Io, SocketAddr)> {
     // Without this a streamed event waits up to 40 ms for the acknowledgement of the one before.
     stream.set_nodelay(true).ok()?;
     let local = stream.local_addr().ok()?;
-    tokio::time::timeout(limits.first_byte, protocol_is_known(&stream)).await.ok()?.ok()?;
+    tokio::time::timeout(limits.first_byte, stream.readable()).await.ok()?.ok()?;
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write_stall));
     Some((TokioIo::new(Box::pin(stream)), local))
-}
-
-/// What every connection of HTTP/2 begins with.
-const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How long to wait before looking again at a beginning of [`HTTP2_PREFACE`]. Honest peers send it whole.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-
-/// Resolves when what has come is no mere beginning of the preface.
-async fn protocol_is_known(stream: &TcpStream) -> io::Result<()> {
-    let mut start = [0; HTTP2_PREFACE.len()];
-    loop {
-        let length = stream.peek(&mut start).await?;
-        let is_beginning = (1..start.len()).contains(&length) && HTTP2_PREFACE.starts_with(&start[..length]);
-        if !is_beginning {
-            return Ok(());
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
 }
 
 #[expect(

@@ -27,7 +27,6 @@ use tracing::Span;
 
 use super::{
     errors::ApiError,
-    pipeline::panicked,
     request::RequestRecord,
     views::{arguments, write_turn},
 };
@@ -124,8 +123,9 @@ impl Stream for Frames {
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.events).poll_next(cx)));
         let polled = match polled {
             Ok(polled) => polled,
-            Err(panic) => {
-                let frame = failed(&panicked(&*panic), this.next_id, record);
+            // The log has been told by the process's panic hook.
+            Err(_panic) => {
+                let frame = failed(&ApiError::internal(), this.next_id, record);
                 this.record = None;
                 return Poll::Ready(Some(Ok(frame)));
             }

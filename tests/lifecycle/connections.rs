@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chat_agent::http::server::ConnectionLimits;
 use chat_domain::testing::llm::{Reply, ScriptedLlm};
 use chat_local::system::SystemClock;
-use chat_test_support::{Upstream, assert_eventually};
+use chat_test_support::{Upstream, install_crypto};
 
 use crate::{
     common::{SOON, agent, messages_of},
@@ -19,11 +19,9 @@ fn answering(reply: Reply) -> ScriptedLlm {
 
 #[tokio::test]
 async fn a_connection_is_closed_that_never_becomes_a_request() {
-    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let cases = [
         ("nothing", ""),
-        ("what could be either protocol", "P"),
-        ("the beginning of HTTP/2", &preface[..preface.len() - 1]),
+        ("a single byte", "P"),
         ("the first line", "GET /health HTTP/1.1\r\n"),
         ("half a head", "GET /health HTTP/1.1\r\nHost: test\r\nX-Half"),
     ];
@@ -87,7 +85,8 @@ async fn a_slow_body_is_answered_with_408_and_the_connection_closed() {
 #[tokio::test]
 async fn a_reader_that_stops_reading_is_dropped_with_its_turn() {
     let piece = "x".repeat(64 * 1024);
-    let llm = answering(Reply::pieces((0..400).map(|_| piece.as_str())));
+    let replies = [Reply::pieces((0..400).map(|_| piece.as_str())), Reply::text("fine")];
+    let llm = ScriptedLlm::new(Arc::new(SystemClock::new()), replies);
     let limits = ConnectionLimits { write_stall: PATIENCE, ..PATIENT };
     let server = InProcess::start(llm.clone(), limits).await;
     let client = server.client();
@@ -95,13 +94,16 @@ async fn a_reader_that_stops_reading_is_dropped_with_its_turn() {
     let mut stalled = Raw::connect_narrow(&server.base_url()).await;
     stalled.send(say(&session, "go on", EVENTS)).await;
     stalled.read_until("message.delta").await;
-    assert_eventually!(llm.stopped() == 1, SOON);
-    assert_eq!(llm.running(), 0);
+    // It waits for its turn until the stalled one is dropped.
+    let next = tokio::time::timeout(SOON, client.say(&session, "next")).await.expect("the session is free again");
+    assert_eq!(next.expect(200).content(), "fine");
+    assert_eq!((llm.stopped(), llm.running()), (1, 0));
     // What is left in the buffers, and no proper end.
     let rest = stalled.rest().await;
     assert!(!rest.contains("message.completed"));
     let read = client.get(&format!("/sessions/{session}")).await.expect(200);
-    assert_eq!(read.body["history"], serde_json::json!([]));
+    let history = read.body["history"].as_array().expect("a history");
+    assert_eq!(history.iter().map(|message| &message["content"]).collect::<Vec<_>>(), ["next", "fine"]);
 }
 
 #[tokio::test]
@@ -190,22 +192,64 @@ async fn what_is_no_http_is_refused_and_harms_nobody() {
     let service = agent(&upstream).start().await;
     let many = (0..500).map(|number| format!("X-{number}: 1\r\n")).collect::<String>();
     let long = format!("X-Long: {}\r\n", "x".repeat(2 << 20));
-    let cases = [
-        ("many headers", format!("GET /health HTTP/1.1\r\nHost: test\r\n{many}\r\n"), "431"),
-        ("a long header", format!("GET /health HTTP/1.1\r\nHost: test\r\n{long}\r\n"), "431"),
-        ("a long path", format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(100_000)), "431"),
-        ("no version", "GET /health\r\n\r\n".to_owned(), "400"),
-        ("TLS", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\u{fc}\u{3}\u{3}".to_owned(), "400"),
-        ("a line end in a header", "GET /health HTTP/1.1\r\nHost: te\rst\r\n\r\n".to_owned(), "400"),
+    // Which of the two a long path is called depends on how much of it has come when it is looked at.
+    let cases: [(&str, String, &[u16]); 6] = [
+        ("many headers", format!("GET /health HTTP/1.1\r\nHost: test\r\n{many}\r\n"), &[431]),
+        ("a long header", format!("GET /health HTTP/1.1\r\nHost: test\r\n{long}\r\n"), &[431]),
+        ("a long path", format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(100_000)), &[414, 431]),
+        ("no version", "GET /health\r\n\r\n".to_owned(), &[400]),
+        ("TLS", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\u{fc}\u{3}\u{3}".to_owned(), &[400]),
+        ("a line end in a header", "GET /health HTTP/1.1\r\nHost: te\rst\r\n\r\n".to_owned(), &[400]),
     ];
-    for (what, bytes, status) in cases {
+    for (what, bytes, statuses) in cases {
         let mut connection = Raw::connect(service.base_url()).await;
         // It may be closed before all is sent.
         connection.try_send(bytes).await;
         let said = connection.rest().await;
-        assert!(said.is_empty() || said.starts_with(&format!("HTTP/1.1 {status}")), "{what}: {said:.200}");
+        let refused = statuses.iter().any(|status| said.starts_with(&format!("HTTP/1.1 {status} ")));
+        assert!(said.is_empty() || refused, "{what}: {said:.200}");
     }
     let client = service.client();
     let session = client.create_session().await;
     client.post(&messages_of(&session), &serde_json::json!({"content": "still there?"})).await.expect(200);
+}
+
+#[tokio::test]
+async fn http2_is_refused_at_once() {
+    let server = InProcess::start(answering(Reply::text("fine")), PATIENT).await;
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings = "\0\0\0\u{4}\0\0\0\0\0";
+    let first_line = preface.split_inclusive('\n').next().expect("a line");
+    // Whole, it is closed without a word, which no HTTP/2 client could read; its beginning alone is a bad request.
+    let cases = [
+        ("preface and settings", format!("{preface}{settings}"), ""),
+        ("the preface", preface.to_owned(), ""),
+        ("half the preface", first_line.to_owned(), "HTTP/1.1 400"),
+    ];
+    for (what, bytes, answer) in cases {
+        let mut connection = Raw::connect(&server.base_url()).await;
+        connection.send(bytes).await;
+        let said = connection.rest().await;
+        assert!(said.starts_with(answer) && said.is_empty() == answer.is_empty(), "{what}: {said}");
+    }
+    install_crypto();
+    let http = reqwest::Client::builder().no_proxy().http2_prior_knowledge().timeout(SOON).build().expect("a client");
+    let error = http.get(format!("{}/health", server.base_url())).send().await.expect_err("no HTTP/2");
+    assert!(!error.is_timeout(), "{error:?}");
+    server.client().get("/health").await.expect(200);
+    assert!(server.stop().await);
+}
+
+#[tokio::test]
+async fn an_offer_of_http2_is_answered_over_http1() {
+    let server = InProcess::start(answering(Reply::text("fine")), PATIENT).await;
+    let mut connection = Raw::connect(&server.base_url()).await;
+    let offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
+    connection.send(format!("GET /health HTTP/1.1\r\nHost: test\r\n{offer}\r\n")).await;
+    let answer = connection.answer().await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.starts_with("http/1.1 200"), "{}", answer.head);
+    // And the connection goes on.
+    connection.send(get("/health")).await;
+    assert_eq!(connection.answer().await.status, 200);
 }

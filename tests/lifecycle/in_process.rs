@@ -121,6 +121,7 @@ fn context(llm: Arc<dyn LlmPort>, turn_timeout: Duration) -> Context {
         options: OptionPolicy::default(),
         admission: admission.clone(),
         admin_admission: admission,
+        guesses: Default::default(),
         api_keys: ApiKeys::default(),
         admin_token: None,
         trusted_proxies: Vec::new(),

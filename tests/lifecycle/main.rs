@@ -11,7 +11,6 @@ mod configuration;
 mod connections;
 mod demo;
 mod disconnects;
-mod h2;
 mod in_process;
 mod panics;
 mod queue;

@@ -47,7 +47,8 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Each call is one attempt, bounded by the request's deadline and by [`OpenAiConfig::attempt_timeout`]. Its failures are
 /// told apart by [`LlmErrorKind`]: 401, 402 and 403 are `Auth`; 404, 405 and 410 `NotFound`; 408, 409 and 425 `Busy`; 429
 /// is `RateLimited`; other 4xx are `Rejected`; 5xx and broken connections `Unavailable`; redirects and answers that make
-/// no sense `InvalidResponse`. The error's source says in one line what happened, and holds no credentials.
+/// no sense `InvalidResponse`. The error's source says in one line what happened, and holds no credentials; of
+/// what a backend says only its codes are kept, since its texts may quote the conversation.
 pub struct OpenAiLlm {
     endpoint: Endpoint,
     /// The headers of a request for a whole answer, and for one in parts.

@@ -1,6 +1,6 @@
 //! What went wrong, in the domain's words.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use chat_domain::{
     ports::llm::{LlmError, LlmErrorKind},
@@ -15,6 +15,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{http::TransportError, redact::Redactor};
+
+/// The longest pause that is believed. It is passed on to clients, and whatever a backend says (`1e19` is a number too),
+/// it is worth asking again after an hour.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// How long a backend's `code` or `type` may be, in characters: longer than any known one, too short for a text.
+const LONGEST_WORD: usize = 64;
 
 /// What a status that is no success means.
 pub(crate) fn of_status(status: u16) -> LlmErrorKind {
@@ -32,26 +39,21 @@ pub(crate) fn of_status(status: u16) -> LlmErrorKind {
 
 /// What a refusing status with this body comes to.
 pub(crate) fn refused(status: StatusCode, body: &[u8], redactor: &Redactor) -> LlmError {
-    let mut cause = format!("status {}", status.as_u16());
-    let said = said(body, redactor);
-    if !said.is_empty() {
-        cause = cause + ": " + &said;
-    }
-    LlmError::new(of_status(status.as_u16()), cause)
+    let words = error_object(body).map(|error| error.words(redactor)).unwrap_or_default();
+    LlmError::new(of_status(status.as_u16()), format!("status {}{words}", status.as_u16()))
 }
 
 /// What an `error` member of an answer comes to.
 pub(crate) fn reported(error: &RawValue, redactor: &Redactor) -> LlmError {
-    let Ok(ErrorObject { code, r#type, message }) = serde_json::from_str(error.get()) else {
+    let Ok(error) = serde_json::from_str::<ErrorObject<'_>>(error.get()) else {
         return LlmError::new(LlmErrorKind::InvalidResponse, "the answer is an error of unknown form");
     };
-    let kind = code
+    let kind = error
+        .code
         .and_then(of_code)
-        .or_else(|| r#type.and_then(text).and_then(|word| of_word(&word)))
+        .or_else(|| error.r#type.and_then(text).and_then(|word| of_word(&word)))
         .unwrap_or(LlmErrorKind::InvalidResponse);
-    let code = code.map_or(Cow::Borrowed("none"), |code| redactor.excerpt(code.get()).into());
-    let message = message.and_then(text).map(|message| redactor.excerpt(&message)).unwrap_or_default();
-    LlmError::new(kind, format!("the answer is an error, code {code}: {message}"))
+    LlmError::new(kind, format!("the answer is an error{}", error.words(redactor)))
 }
 
 /// A choice that ended with `error` and nothing more: the model broke down while it was answering.
@@ -82,52 +84,65 @@ pub(crate) fn broken(error: TransportError, redactor: &Redactor) -> LlmError {
 }
 
 /// How long a backend asks to be left alone: seconds, or a date, which is taken relative to the backend's own clock if
-/// it tells the time, else to ours.
+/// it tells the time, else to ours. Never longer than [`LONGEST_PAUSE`].
 pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let until = date(value)?;
-    let now = headers.get(DATE).and_then(|now| date(now.to_str().ok()?)).unwrap_or_else(|| now.as_datetime());
-    Some((until - now).to_std().unwrap_or(Duration::ZERO))
+    let pause = if let Ok(seconds) = value.parse::<f64>() {
+        Duration::try_from_secs_f64(seconds).ok()?
+    } else {
+        let until = date(value)?;
+        let now = headers.get(DATE).and_then(|now| date(now.to_str().ok()?)).unwrap_or_else(|| now.as_datetime());
+        (until - now).to_std().unwrap_or(Duration::ZERO)
+    };
+    Some(pause.min(LONGEST_PAUSE))
 }
 
 fn date(value: &str) -> Option<DateTime<Utc>> {
     Some(DateTime::parse_from_rfc2822(value).ok()?.with_timezone(&Utc))
 }
 
-/// An error as OpenAI, OpenRouter and most others write it; members of other types are looked over.
+/// An error as OpenAI, OpenRouter and most others write it, without its message: backends quote the request in it, and
+/// that is the conversation.
 #[derive(Deserialize)]
 struct ErrorObject<'a> {
     #[serde(borrow)]
     code: Option<&'a RawValue>,
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
 }
 
-/// The body of an error: an object, a message, or whatever a framework puts around its own.
+impl ErrorObject<'_> {
+    /// What may be told of it, to follow what we say ourselves.
+    fn words(&self, redactor: &Redactor) -> String {
+        let mut words = String::new();
+        for (name, json) in [("code", self.code), ("type", self.r#type)] {
+            if let Some(word) = json.and_then(|json| word(json, redactor)) {
+                words = words + ", " + name + " " + &word;
+            }
+        }
+        words
+    }
+}
+
+/// The body of an error, as far as the error is a member of it.
 #[derive(Deserialize)]
 struct ErrorBody<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
 }
 
-/// The message of an error's body. Of JSON nothing else is quoted, since what else there is may be the request.
-fn said(body: &[u8], redactor: &Redactor) -> String {
-    let Ok(ErrorBody { error, message, detail }) = serde_json::from_slice::<ErrorBody<'_>>(body) else {
-        let looks_like_json = matches!(body.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'));
-        return if looks_like_json { String::new() } else { redactor.excerpt(&String::from_utf8_lossy(body)) };
-    };
-    let nested = error.and_then(|error| serde_json::from_str::<ErrorObject<'_>>(error.get()).ok());
-    let message = nested.and_then(|error| error.message).or(message).or(detail).or(error).and_then(text);
-    message.map(|message| redactor.excerpt(&message)).unwrap_or_default()
+/// The error in a body. Some servers put nothing around it.
+fn error_object(body: &[u8]) -> Option<ErrorObject<'_>> {
+    let ErrorBody { error } = serde_json::from_slice(body).ok()?;
+    error.map_or_else(|| serde_json::from_slice(body), |error| serde_json::from_str(error.get())).ok()
+}
+
+/// A short word or a number. Anything else may be a text, and a word with a key in it is none of the backend's words.
+fn word(json: &RawValue, redactor: &Redactor) -> Option<String> {
+    let word = text(json).unwrap_or_else(|| json.get().to_owned());
+    let is_short = (1..=LONGEST_WORD).contains(&word.len());
+    let is_word = is_short && word.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
+    (is_word && redactor.excerpt(&word) == word).then_some(word)
 }
 
 fn text(json: &RawValue) -> Option<String> {

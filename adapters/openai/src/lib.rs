@@ -8,8 +8,8 @@
 //! amounts to), `stream` and `sse` (answers in parts), `failure` and `redact` (what went wrong, and what may be said of
 //! it), `http` (the only module that knows the HTTP library).
 //!
-//! What an endpoint writes is untrusted: it is bounded in size and time, and nothing of it gets into an error but a
-//! short excerpt without credentials, for the log.
+//! What an endpoint writes is untrusted: it is bounded in size and time, and nothing of it gets into an error but
+//! its codes: short words without credentials, for the log. Its messages do not, since they may quote the conversation.
 
 mod answer;
 mod client;

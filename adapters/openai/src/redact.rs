@@ -1,8 +1,8 @@
-//! What an endpoint wrote, made fit for the log.
+//! What others say of a failure, made fit for the log: the transport's errors and an endpoint's codes.
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// How much of what an endpoint wrote is kept, in characters.
+/// How much of it is kept, in characters.
 const EXCERPT: usize = 200;
 
 /// How much of it is looked at, in bytes.

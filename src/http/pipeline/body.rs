@@ -16,9 +16,50 @@ use super::super::{
 ///
 /// # Errors
 /// 413 if it is too large, 408 if it takes too long, 422 if it breaks off.
-pub(super) async fn read(context: &Context, headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, ApiError> {
+pub(super) async fn read(context: &Context, headers: &HeaderMap, body: Incoming) -> Result<Bytes, ApiError> {
+    let mut whole = Whole::default();
+    take(context, headers, body, |piece, is_last| whole.push(piece, is_last)).await?;
+    Ok(whole.into_bytes())
+}
+
+/// Reads a body that nobody will look at, without keeping it: asking is free where this is called.
+///
+/// # Errors
+/// As [`read`].
+pub(super) async fn skip(context: &Context, headers: &HeaderMap, body: Incoming) -> Result<(), ApiError> {
+    take(context, headers, body, |_, _| {}).await
+}
+
+/// A body in pieces. Most come in one, which is not copied.
+#[derive(Default)]
+struct Whole {
+    only: Bytes,
+    pieces: BytesMut,
+}
+
+impl Whole {
+    fn push(&mut self, piece: Bytes, is_last: bool) {
+        if is_last && self.pieces.is_empty() {
+            self.only = piece;
+        } else {
+            self.pieces.extend_from_slice(&piece);
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.pieces.is_empty() { self.only } else { self.pieces.freeze() }
+    }
+}
+
+/// Hands on a body's pieces, each with whether it is the last, as far as they are known to be.
+async fn take(
+    context: &Context,
+    headers: &HeaderMap,
+    mut body: Incoming,
+    mut each: impl FnMut(Bytes, bool),
+) -> Result<(), ApiError> {
     if body.is_end_stream() {
-        return Ok(Bytes::new());
+        return Ok(());
     }
     let maximum = context.max_body_bytes;
     if body.size_hint().lower() > maximum as u64 {
@@ -28,10 +69,22 @@ pub(super) async fn read(context: &Context, headers: &HeaderMap, mut body: Incom
         }
         return Err(ApiError::payload_too_large(maximum));
     }
-    let reading = tokio::time::timeout(context.body_timeout, read_up_to(maximum, &mut body)).await;
-    match reading.map_err(|_| too_slow(context.body_timeout))? {
-        Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => {
+    let reading = async {
+        let mut left = maximum;
+        while let Some(piece) = next(&mut body).await? {
+            match left.checked_sub(piece.len()) {
+                Some(rest) => left = rest,
+                None => return Ok(false),
+            }
+            let is_last = body.is_end_stream();
+            each(piece, is_last);
+        }
+        Ok(true)
+    };
+    let fits = tokio::time::timeout(context.body_timeout, reading).await;
+    match fits.map_err(|_| too_slow(context.body_timeout))? {
+        Ok(true) => Ok(()),
+        Ok(false) => {
             discard(body).await;
             Err(ApiError::payload_too_large(maximum))
         }
@@ -40,21 +93,6 @@ pub(super) async fn read(context: &Context, headers: &HeaderMap, mut body: Incom
 }
 
 struct BrokenOff;
-
-/// A body of at most so many bytes; none if it is larger. Most come in one piece and are not copied.
-async fn read_up_to(maximum: usize, body: &mut Incoming) -> Result<Option<Bytes>, BrokenOff> {
-    let mut whole = BytesMut::new();
-    while let Some(piece) = next(body).await? {
-        if whole.len() + piece.len() > maximum {
-            return Ok(None);
-        }
-        if whole.is_empty() && body.is_end_stream() {
-            return Ok(Some(piece));
-        }
-        whole.extend_from_slice(&piece);
-    }
-    Ok(Some(whole.freeze()))
-}
 
 /// The next piece; none at the end. Trailers are nobody's.
 async fn next(body: &mut Incoming) -> Result<Option<Bytes>, BrokenOff> {

@@ -1,5 +1,12 @@
 //! Who may come in: limits, client keys, the operator's token.
 
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
 use chat_domain::admission::Verdict;
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 
@@ -50,6 +57,29 @@ fn shown_key(headers: &HeaderMap) -> Option<&str> {
     own.or_else(bearer).map(str::trim).filter(|key| !key.is_empty())
 }
 
+/// Addresses that have guessed too often, each until it may guess again.
+#[derive(Default)]
+pub struct Guesses(Mutex<HashMap<IpAddr, Instant>>);
+
+impl Guesses {
+    fn locked_for(&self, address: IpAddr) -> Option<Duration> {
+        let until = *self.locks().get(&address)?;
+        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    /// Locks last for a second or so: with each new one the old ones are let go.
+    fn lock(&self, address: IpAddr, pause: Duration) {
+        let now = Instant::now();
+        let mut locks = self.locks();
+        locks.retain(|_, until| *until > now);
+        locks.insert(address, now + pause);
+    }
+
+    fn locks(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The operator's token: off, missing, wrong, in this order. Who shows a wrong one is limited.
 pub(super) async fn check_admin(
     context: &Context,
@@ -64,10 +94,17 @@ pub(super) async fn check_admin(
         ));
     };
     let shown = headers.get(X_ADMIN_TOKEN).map(|value| value.as_bytes()).filter(|value| !value.is_empty());
+    // Not even the right one: a guess would be right at any speed.
+    if shown.is_some()
+        && let Some(left) = context.guesses.locked_for(record.client_ip)
+    {
+        return Err(ApiError::rate_limited(left));
+    }
     if shown.is_some_and(|shown| same_secret(shown, token)) {
         return Ok(());
     }
     if let Verdict::Refuse { retry_after } = context.admin_admission.decide(record.client_ip, None).await {
+        context.guesses.lock(record.client_ip, retry_after);
         return Err(ApiError::rate_limited(retry_after));
     }
     Err(match shown {

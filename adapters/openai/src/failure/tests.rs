@@ -87,25 +87,66 @@ fn a_date_is_taken_by_the_backends_own_clock() {
 }
 
 #[test]
-fn a_refusal_says_what_the_message_says_and_no_more() {
-    let cause = |body: &str| {
-        let error = refused(StatusCode::BAD_REQUEST, body.as_bytes(), &Redactor::new(None));
-        error.source.map(|source| source.to_string()).expect("a source")
-    };
-    let secret = r#""input": "what the user said""#;
-    for (body, said) in [
-        (format!(r#"{{"error": {{"message": "too\nlong", {secret}}}}}"#), ": too long"),
-        (format!(r#"{{"error": "too long", {secret}}}"#), ": too long"),
-        (format!(r#"{{"message": "too long", {secret}}}"#), ": too long"),
-        (format!(r#"{{"detail": "too long", {secret}}}"#), ": too long"),
-        (format!(r#"{{"detail": [{{{secret}}}]}}"#), ""),
-        (format!(r#"{{"error": {{{secret}}}}}"#), ""),
-        (format!(r#"{{"error": {{"message": {{{secret}}}}}}}"#), ""),
-        (format!(r#"[{{{secret}}}]"#), ""),
-        (format!(r#"{{{secret}, cut"#), ""),
-        ("Bad\r\n Gateway".to_owned(), ": Bad Gateway"),
+fn no_pause_is_longer_than_an_hour() {
+    for long in ["3600", "3600.5", "86400", "1e19", "Mon, 23 Nov 2026 10:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+        assert_eq!(retry_after(&headers(long, None), now()), Some(Duration::from_secs(3600)), "{long}");
+    }
+}
+
+fn cause(error: LlmError) -> String {
+    error.source.expect("a source").to_string()
+}
+
+#[test]
+fn a_refusal_tells_words_and_no_text() {
+    let text = r#""message": "what the user said", "input": "what the user said""#;
+    for (body, told) in [
+        (format!(r#"{{"error": {{"code": "context_length_exceeded", {text}}}}}"#), ", code context_length_exceeded"),
+        (format!(r#"{{"error": {{"code": 400, "type": "a.b:c-d_e", {text}}}}}"#), ", code 400, type a.b:c-d_e"),
+        (format!(r#"{{"error": {{"code": null, "type": "BadRequestError", {text}}}}}"#), ", type BadRequestError"),
+        (
+            format!(r#"{{"object": "error", "type": "BadRequestError", "code": 400, {text}}}"#),
+            ", code 400, type BadRequestError",
+        ),
+        (format!(r#"{{"error": {{"code": "the user", "type": "\u0061 b", {text}}}}}"#), ""),
+        (format!(r#"{{"error": {{"code": ["user"], "type": {{"user": 1}}, {text}}}}}"#), ""),
+        (format!(r#"{{"error": {{"code": "", "type": "é", {text}}}}}"#), ""),
+        (format!(r#"{{"error": "user", {text}}}"#), ""),
+        (format!(r#"{{"detail": "user", {text}}}"#), ""),
+        (format!(r#"[{{{text}}}]"#), ""),
+        (format!(r#"{{"error": {{"code": 400, {text}, cut"#), ""),
+        (r#""user""#.to_owned(), ""),
+        ("user".to_owned(), ""),
         (String::new(), ""),
     ] {
-        assert_eq!(cause(&body), format!("status 400{said}"), "{body}");
+        let error = refused(StatusCode::BAD_REQUEST, body.as_bytes(), &Redactor::new(None));
+        assert_eq!(cause(error), format!("status 400{told}"), "{body}");
+    }
+}
+
+#[test]
+fn a_reported_error_tells_words_and_no_text() {
+    for (error, told) in [
+        (r#"{"code": 502, "message": "what the user said"}"#, ", code 502"),
+        (r#"{"code": "a word", "type": "server_error", "message": "user"}"#, ", type server_error"),
+        (r#"{"message": "user"}"#, ""),
+        (r#""user""#, " of unknown form"),
+    ] {
+        let raw: &RawValue = serde_json::from_str(error).expect("JSON");
+        assert_eq!(cause(reported(raw, &Redactor::new(None))), format!("the answer is an error{told}"), "{error}");
+    }
+}
+
+#[test]
+fn a_word_is_short_and_holds_no_key() {
+    let key = "or-v1-0123456789abcdef";
+    let redactor = Redactor::new(Some(key.into()));
+    let told = |text: &str| word(&serde_json::value::to_raw_value(text).expect("JSON"), &redactor);
+    for fine in ["a", "invalid_api_key", "task-failed", "or-v1", &"x".repeat(64)] {
+        assert_eq!(told(fine).as_deref(), Some(fine));
+    }
+    let with_key = format!("key:{key}");
+    for bad in [&*"x".repeat(65), key, &with_key, &key[8..], "sk-proj-abc"] {
+        assert_eq!(told(bad), None, "{bad}");
     }
 }

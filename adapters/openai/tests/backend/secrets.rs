@@ -1,4 +1,4 @@
-//! The key is in no error and in nothing that can be printed.
+//! The key is in no error and in nothing that can be printed, and no error quotes the conversation.
 
 use std::{error::Error, fmt::Write};
 
@@ -36,9 +36,10 @@ async fn no_failure_quotes_the_key() {
         Reply::error(500, &quoting),
         Reply::json(400, &json!({"message": quoting})),
         Reply::body(502, "text/plain", quoting.clone()),
-        Reply::body(502, "text/plain", format!("{}{KEY}", " ".repeat(64 * 1024 - 12))),
+        Reply::json(400, &json!({"error": {"code": KEY, "type": &KEY[3..]}})),
         Reply::error_in_ok(401, &quoting),
         Reply::json(200, &json!({"error": {"code": quoting, "message": quoting}})),
+        Reply::json(200, &json!({"error": {"code": format!("key:{KEY}"), "type": &KEY[..20]}})),
         Reply::json(200, &json!({"error": quoting})),
         Reply::json(200, &choice_error).or_streamed(Reply::events().event(&choice_error)),
         Reply::json(200, &json!({"choices": [{"message": quoting}]})),
@@ -71,10 +72,48 @@ async fn a_dead_host_and_a_dead_proxy_are_not_named() {
 }
 
 #[tokio::test]
-async fn an_excerpt_of_the_message_reaches_the_log() {
-    let upstream = Upstream::scripted([Reply::error(400, &format!("model is\r\ntoo old for {KEY}"))]).await;
-    let error = ask(&llm_with(config(upstream.base_url(), IMPATIENT)), Delivery::Whole).await.expect_err("400");
-    assert_eq!(error.source.expect("a cause").to_string(), "status 400: model is too old for ***");
+async fn no_failure_quotes_the_conversation() {
+    let quoting = "cannot answer \"my cat is called Tiberius\"";
+    let in_all = json!({"error": {"code": quoting, "type": quoting, "param": quoting, "message": quoting}});
+    let in_choice = json!({"choices": [{"error": in_all["error"]}]});
+    let replies = [
+        Reply::error(400, quoting),
+        Reply::json(400, &in_all),
+        Reply::json(400, &in_all["error"]),
+        Reply::json(422, &json!({"error": quoting, "message": quoting, "detail": [{"input": quoting}]})),
+        Reply::json(400, &json!(quoting)),
+        Reply::body(400, "text/plain", quoting),
+        Reply::body(500, "application/json", quoting),
+        Reply::body(200, "text/plain", quoting),
+        Reply::error_in_ok(400, quoting),
+        Reply::json(200, &in_all).or_streamed(Reply::events().event(&in_all)),
+        Reply::json(200, &in_choice).or_streamed(Reply::events().event(&in_choice)),
+        Reply::json(200, &json!({"error": quoting})),
+        Reply::events().delta("a").error_chunk(502, quoting),
+    ];
+    for reply in replies {
+        for delivery in BOTH {
+            let upstream = Upstream::scripted([reply.clone()]).await;
+            let error = ask(&llm_with(config(upstream.base_url(), IMPATIENT)), delivery).await.expect_err("a failure");
+            let told = everything(&error);
+            for word in ["answer \"", "cat", "called", "Tiberius"] {
+                assert!(!told.contains(word), "{told}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_codes_of_an_error_reach_the_log() {
+    let body = json!({"error": {"code": "context_length_exceeded", "type": "invalid_request_error", "message": "no"}});
+    for (status, told) in [(400, "status 400"), (200, "the answer is an error")] {
+        for delivery in BOTH {
+            let upstream = Upstream::scripted([Reply::json(status, &body)]).await;
+            let error = ask(&llm_with(config(upstream.base_url(), IMPATIENT)), delivery).await.expect_err("an error");
+            let expected = format!("{told}, code context_length_exceeded, type invalid_request_error");
+            assert_eq!(error.source.expect("a cause").to_string(), expected);
+        }
+    }
 }
 
 #[test]
