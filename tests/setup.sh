@@ -42,6 +42,7 @@ need_cargo_tool() {
 case "${1:-test}" in
 test)
     need cc gcc
+    need make make
     need curl curl
     need_python_tools
     ;;

@@ -206,7 +206,7 @@ impl Admission {
         if self.bypass.contains(address) {
             return Verdict::Pass;
         }
-        let identities = [Identity::Ip(household(address)), key.map_or(Identity::Ip(UNSPECIFIED), Identity::Key)];
+        let identities = [Identity::Ip(limited_as(address)), key.map_or(Identity::Ip(UNSPECIFIED), Identity::Key)];
         match self.limiter.take(&identities[..if key.is_some() { 2 } else { 1 }]).await {
             Ok(Decision::Allow) => Verdict::Pass,
             Ok(Decision::Refuse { retry_after }) => Verdict::Refuse { retry_after },
@@ -216,9 +216,9 @@ impl Admission {
     }
 }
 
-/// What is limited as one: an IPv4 address, or an IPv6 network of 64 bits, which is what one customer gets at least and
+/// The address by which one is limited, instead of one's own: an IPv4 address, or an IPv6 network of 64 bits, which is what one customer gets at least and
 /// could otherwise be as many identities as it likes.
-fn household(address: IpAddr) -> IpAddr {
+pub fn limited_as(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_customer_is_one_identity() {
-        let of = |text: &str| household(text.parse().expect("an address")).to_string();
+        let of = |text: &str| limited_as(text.parse().expect("an address")).to_string();
         assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(of("2001:db8:1:2::9"), "2001:db8:1:2::");
         assert_eq!(of("203.0.113.7"), "203.0.113.7");

@@ -65,7 +65,7 @@ pub struct PostMessage {
     pub content: Box<str>,
     /// Who says it: [`Role::User`] or [`Role::Assistant`].
     pub role: Role,
-    /// How much is remembered, this turn and from it on.
+    /// How much this turn sees and leaves behind; none: as much as the session's.
     pub memory_limit: Option<MemoryLimit>,
     /// What the client asks of the model.
     pub options: Arc<CompletionOptions>,

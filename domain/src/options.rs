@@ -114,7 +114,7 @@ impl CompletionOptions {
                         options.model = Some(model);
                         Ok(())
                     } else {
-                        Err("This model is not offered here".to_owned())
+                        Err("This model is not offered here; an operator can allow it with ALLOWED_MODELS".to_owned())
                     }
                 }),
                 TOOL_NAME => text(&value).map(|tool| options.tool_name = Some(tool)),
@@ -123,7 +123,7 @@ impl CompletionOptions {
                     Ok(())
                 }
                 _ if NEVER_PASSED.contains(&name.as_str()) => Err("This option is not the client's to set".to_owned()),
-                _ => Err("Unknown option".to_owned()),
+                _ => Err("Unknown option; an operator can allow it with ALLOWED_OPTIONS".to_owned()),
             };
             if let Err(reason) = judged {
                 errors.push(OptionError { name, reason });

@@ -74,8 +74,8 @@ pub(super) fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Part
 
     let session_policy = SessionPolicy { capacity: settings.memory.max_sessions, ttl: settings.memory.session_ttl };
     let sessions = Arc::new(LocalSessions::new(session_policy, clock.clone()));
-    let limiter = limiter(settings.access.rate_rps, settings.access.rate_burst, &clock)?;
-    let admin_limiter = self::limiter(ADMIN_RATE.0, ADMIN_RATE.1, &clock)?;
+    let client_limiter = limiter(settings.access.rate_rps, settings.access.rate_burst, &clock)?;
+    let admin_limiter = limiter(ADMIN_RATE.0, ADMIN_RATE.1, &clock)?;
     let bypass = Arc::new(LocalBypass::new());
     let archive = Archive::disabled();
     let llm = llm(settings, &clock, &metrics)?;
@@ -104,7 +104,7 @@ pub(super) fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Part
             extra: settings.agent.allowed_options.iter().cloned().collect(),
             models: settings.agent.allowed_models.iter().cloned().collect(),
         },
-        admission: Admission { limiter: limiter.clone(), bypass: bypass.clone(), on_error },
+        admission: Admission { limiter: client_limiter.clone(), bypass: bypass.clone(), on_error },
         admin_admission: Admission { limiter: admin_limiter.clone(), bypass, on_error },
         guesses: Guesses::default(),
         api_keys: ApiKeys::new(&settings.access.api_keys),
@@ -120,13 +120,13 @@ pub(super) fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Part
         config: loaded.effective.iter().map(config_entry).collect(),
         draining,
     };
-    let upkeep = Upkeep { sessions, limiters: [limiter, admin_limiter], clock };
+    let upkeep = Upkeep { sessions, limiters: [client_limiter, admin_limiter], clock };
     Ok(Parts { context, archive, tasks, upkeep })
 }
 
 fn limiter(rate: f64, burst: u32, clock: &Arc<dyn Clock>) -> Result<Arc<LocalLimiter>, StartError> {
     let policy = BucketPolicy::new(rate, burst)
-        .ok_or_else(|| part("the rate limiter", "RATE_RPS and RATE_BURST let nothing through"))?;
+        .ok_or_else(|| part("the rate limiter", "RATE_RPS must be above 0 and RATE_BURST at least 1"))?;
     Ok(Arc::new(LocalLimiter::new(policy, clock.clone())))
 }
 
@@ -161,13 +161,19 @@ fn llm(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> R
     }
     let http = HttpClient::new();
     let mut backends = Vec::with_capacity(candidates.len());
+    let mut fallbacks = 0;
     for (index, candidate) in candidates.into_iter().enumerate() {
         let backend = settings.llm.backend(candidate.provider);
         // The first one's model is a client's to change; a fallback is a model that the operator chose.
         let is_first =
             index == 0 && candidate.model == settings.llm.model && candidate.provider == settings.llm.provider;
         // The metrics are open to everybody, and which backends and models answer is not everybody's business.
-        let name = if is_first { "primary".to_owned() } else { format!("fallback_{}", index.max(1)) };
+        let name = if is_first {
+            "primary".to_owned()
+        } else {
+            fallbacks += 1;
+            format!("fallback_{fallbacks}")
+        };
         tracing::info!(backend = name, provider = candidate.provider.name(), model = candidate.model, "LLM backend");
         let model = if is_first { ModelChoice::Default(candidate.model) } else { ModelChoice::Always(candidate.model) };
         let mut config = OpenAiConfig::new(backend.base_url.expose_secret(), model);
@@ -181,7 +187,9 @@ fn llm(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> R
 }
 
 fn chat_policy(settings: &Settings) -> Result<ChatPolicy, StartError> {
-    let limit = |messages: u32| MemoryLimit::new(messages).ok_or_else(|| part("memory", "a memory limit is 0"));
+    let limit = |messages: u32| {
+        MemoryLimit::new(messages).ok_or_else(|| part("memory", "MEMORY_DEFAULT and MEMORY_MAX must be at least 1"))
+    };
     Ok(ChatPolicy {
         memory: MemoryLimits { default: limit(settings.memory.default_limit)?, max: limit(settings.memory.max_limit)? },
         system_prompt: settings.agent.system_prompt.as_deref().map(Into::into),

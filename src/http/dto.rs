@@ -68,7 +68,7 @@ pub struct PostMessageBody {
     pub content: String,
     /// Who says it. Default: `user`.
     pub role: Option<ClientRole>,
-    /// How many messages are remembered, from this turn on. Default: the session's; at most `MEMORY_MAX`.
+    /// How many messages this turn sees and leaves behind. Default: the session's; at most `MEMORY_MAX`.
     #[oai(validator(minimum(value = "1")))]
     pub memory_limit: Option<u64>,
     /// What is asked of the model: `model`, `temperature`, `max_tokens` and others of the OpenAI and OpenRouter APIs,
@@ -106,16 +106,19 @@ impl PostMessageBody {
 
 impl Body for PostMessageBody {
     fn read(members: &mut Members<'_>) -> Self {
-        let content = match members.raw("content") {
-            None => {
+        let content = match (members.raw("content").is_some(), members.get::<String>("content", "a valid string")) {
+            (true, Some(content)) => {
+                if content.is_empty() {
+                    members.wrong("content", "String should have at least 1 character");
+                }
+                content
+            }
+            (true, None) => String::new(),
+            (false, _) => {
                 members.wrong("content", "Field required");
                 String::new()
             }
-            Some(_) => members.get("content", "a valid string").unwrap_or_else(|| "\u{0}".to_owned()),
         };
-        if members.raw("content").is_some() && content.is_empty() {
-            members.wrong("content", "String should have at least 1 character");
-        }
         let role = members.get::<String>("role", "a valid string").and_then(|role| match role.as_str() {
             "user" => Some(ClientRole::User),
             "assistant" => Some(ClientRole::Assistant),

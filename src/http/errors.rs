@@ -196,7 +196,7 @@ impl ApiError {
             return if leads_nowhere {
                 Self::not_found()
             } else {
-                Self::invalid("path", "Input should be valid UTF-8")
+                Self::invalid("path", "Input should be percent-encoded UTF-8")
             };
         }
         if error.is::<poem_openapi::error::ContentTypeError>() {

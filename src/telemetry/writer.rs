@@ -7,7 +7,7 @@ use std::{
     io::{self, Write},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -18,6 +18,9 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long a line may wait for others to be written with.
 const GATHER: Duration = Duration::from_millis(5);
+
+/// How long the last lines may take to be written.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// Takes lines. Cloning gives the same buffer.
 #[derive(Clone)]
@@ -53,9 +56,10 @@ impl Drop for LogGuard {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has nothing left to write.
-            let _ = thread.join();
+        // A terminal that was stopped takes nothing; the service ends all the same.
+        let until = Instant::now() + LAST_WRITE;
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -194,10 +198,17 @@ mod tests {
         let (mut lines, guard) = start(Stuck(gate.clone(), sink.clone())).expect("a thread");
         let line = "x".repeat(64 * 1024) + "\n";
         (0..2 * MOST_BYTES / line.len() + 300).for_each(|_| writeln_one(&mut lines, &line));
-        drop(held);
+        let began = Instant::now();
         drop(guard);
+        assert!(began.elapsed() < 3 * LAST_WRITE, "the end waited for the log");
+        drop(held);
+        let all_written =
+            || String::from_utf8_lossy(&sink.0.lock().expect("no panic").0).contains("lines were dropped");
+        while !all_written() {
+            assert!(began.elapsed() < 30 * LAST_WRITE, "the lost lines were never told");
+            thread::sleep(Duration::from_millis(1));
+        }
         let written = sink.0.lock().expect("no panic").0.clone();
         assert!(written.len() <= 2 * MOST_BYTES + 200, "{} bytes", written.len());
-        assert!(String::from_utf8_lossy(&written).contains("log lines were dropped"));
     }
 }

@@ -15,7 +15,8 @@ use crate::{
     session::MemoryLimitTooLarge,
 };
 
-/// Why a chat request failed, by what a client can do about it. Nothing was remembered.
+/// Why a chat request failed, by what a client can do about it. Nothing was remembered, but for a [`ChatError::Storage`]
+/// at the very end, when a store did not answer: what it was given it may have kept.
 #[derive(Debug, Error)]
 pub enum ChatError {
     /// More messages than may be remembered were asked for.

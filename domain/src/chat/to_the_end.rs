@@ -28,10 +28,11 @@ impl<T: Send + 'static> Future for ToTheEnd<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let Some(work) = &mut self.work else { return Poll::Pending };
+        // Taken out while it is polled: if it panics it is gone, and not begun again elsewhere.
+        let Some(mut work) = self.work.take() else { panic!("polled after its end") };
         let result = work.poll_unpin(cx);
-        if result.is_ready() {
-            self.work = None;
+        if result.is_pending() {
+            self.work = Some(work);
         }
         result
     }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chat_domain::admission::Verdict;
+use chat_domain::admission::{Verdict, limited_as};
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{
@@ -63,7 +63,7 @@ pub struct Guesses(Mutex<HashMap<IpAddr, Instant>>);
 
 impl Guesses {
     fn locked_for(&self, address: IpAddr) -> Option<Duration> {
-        let until = *self.locks().get(&address)?;
+        let until = *self.locks().get(&limited_as(address))?;
         until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
     }
 
@@ -72,7 +72,7 @@ impl Guesses {
         let now = Instant::now();
         let mut locks = self.locks();
         locks.retain(|_, until| *until > now);
-        locks.insert(address, now + pause);
+        locks.insert(limited_as(address), now + pause);
     }
 
     fn locks(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
