@@ -34,7 +34,7 @@ check-full: check test ## All of that, the feature powerset, licences, unused de
 	cargo deny --workspace check licenses bans sources
 	cargo machete
 	tests/schemathesis.sh 1000
-	cargo test --workspace --release -- --ignored
+	cargo test --workspace -- --ignored
 
 bench: setup ## Measure against nginx and a bare proxy, in alternating rounds.
 	tests/setup.sh bench

@@ -123,6 +123,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_guesser_is_locked_with_its_whole_network_and_nobody_else() {
+        let guesses = Guesses::default();
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        guesses.lock(address("2001:db8:1:2::9"), Duration::from_secs(60));
+        guesses.lock(address("203.0.113.7"), Duration::ZERO);
+        assert!(
+            guesses.locked_for(address("2001:db8:1:2:3:4:5:6")).is_some_and(|left| left <= Duration::from_secs(60))
+        );
+        assert_eq!(guesses.locked_for(address("2001:db8:1:3::9")), None);
+        assert_eq!(guesses.locked_for(address("203.0.113.7")), None, "its time is over");
+    }
+
+    #[test]
     fn a_key_is_found_in_either_header() {
         let key = |pairs: &[(&'static str, &'static str)]| {
             let headers =
