@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock, atomic::Ordering::Relaxed},
 };
 
-use super::{BUCKETS_MS, Calls, Histogram};
+use super::{
+    Calls,
+    histogram::{BUCKETS_MS, Histogram},
+};
 
 /// Writes Prometheus's text format. In the older dialect a counter's name ends in `_total` in its `TYPE` line too, in
 /// OpenMetrics only in its samples.
