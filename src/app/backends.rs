@@ -1,7 +1,6 @@
 //! From settings to adapters: which one serves which port. What is not compiled in was refused with the configuration.
 
 use std::{
-    num::NonZeroU32,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -196,7 +195,7 @@ fn chat_policy(settings: &Settings) -> Result<ChatPolicy, StartError> {
         instruction: settings.agent.instruction.as_deref().map(Into::into),
         turn_timeout: settings.agent.turn_timeout,
         agent: AgentPolicy {
-            max_steps: NonZeroU32::new(settings.agent.max_steps).map_or(1, NonZeroU32::get),
+            max_steps: settings.agent.max_steps,
             past_rounds: match settings.agent.tool_rounds {
                 config::ToolRounds::Replay => PastRounds::Replay,
                 config::ToolRounds::Drop => PastRounds::Drop,
