@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 
 # The crates, each checked alone: a workspace build unifies features and hides missing ones.
-CRATES := chat-domain chat-local chat-openai chat-agent chat-test-support chat-bench
+CRATES := chat-domain chat-local chat-mcp chat-mongodb chat-mysql chat-openai chat-redis chat-agent ham3d-mcp chat-test-support chat-bench
 # The domain knows none of these.
 FORBIDDEN := tokio poem reqwest hyper rmcp fred diesel mongodb
 
@@ -34,6 +34,7 @@ check-full: check test ## All of that, the feature powerset, licences, unused de
 	cargo deny --workspace check licenses bans sources
 	cargo machete
 	tests/schemathesis.sh 1000
+	tests/mcp-conformance.sh
 	cargo test --workspace -- --ignored
 
 bench: setup ## Measure against nginx and a bare proxy, in alternating rounds.

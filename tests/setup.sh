@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what `make test` (test), `make bench` (bench) or `make check-full` (full) needs: Debian's packages with root or
-# sudo, Python's into a folder of our own. Where it cannot install, it says what is missing.
+# sudo, Python's and npm's into folders of our own. Where it cannot install, it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Debian keeps servers where only root looks.
+PATH=$PATH:/usr/sbin:/sbin
 
-venv=target/test-tools/venv
-schemathesis=4.32.5
+tools=target/test-tools
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else return 1; fi
@@ -26,12 +27,32 @@ need() {
     }
 }
 
+# installed FOLDER PACKAGE...: whether a former run put just these there. The note is written last, so that a run that was
+# cut off does not count.
+installed() {
+    [ "$(cat "$tools/$1/.packages" 2>/dev/null)" = "${*:2}" ]
+}
+
+# need_python_tools FOLDER PACKAGE==VERSION...: a virtual environment of their own, since their dependencies differ.
 need_python_tools() {
-    [ -x "$venv/bin/st" ] && "$venv/bin/st" --version 2>/dev/null | grep -q "$schemathesis" && return
-    command -v python3 >/dev/null || need python3 python3
+    if installed "$@"; then return; fi
+    need python3 python3
     python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv python3-venv
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install -q --disable-pip-version-check "schemathesis==$schemathesis"
+    python3 -m venv "$tools/$1"
+    "$tools/$1/bin/pip" install -q --disable-pip-version-check "${@:2}"
+    echo "${*:2}" >"$tools/$1/.packages"
+}
+
+# need_node_tools FOLDER PACKAGE@VERSION...: their programs are in FOLDER/node_modules/.bin.
+need_node_tools() {
+    if installed "$@"; then return; fi
+    need node nodejs
+    need npm npm
+    mkdir -p "$tools/$1"
+    # Without a manifest npm would look for one in the folders above.
+    echo '{ "private": true }' >"$tools/$1/package.json"
+    npm install --prefix "$tools/$1" --loglevel=error --no-audit --no-fund --no-update-notifier --save-exact "${@:2}" >/dev/null
+    echo "${*:2}" >"$tools/$1/.packages"
 }
 
 # need_cargo_tool NAME VERSION
@@ -44,7 +65,13 @@ test)
     need cc gcc
     need make make
     need curl curl
-    need_python_tools
+    # The programs alone: the package `mariadb-server` would also start a service.
+    need mariadbd mariadb-server-core
+    need mariadb mariadb-client-core
+    need_python_tools venv schemathesis==4.32.5
+    # Other people's MCP servers, for the client's tests.
+    need_python_tools mcp mcp-server-fetch==2026.10.24
+    need_node_tools node @modelcontextprotocol/server-filesystem@2026.8.31 @modelcontextprotocol/server-everything@2026.8.31
     ;;
 bench)
     need nginx nginx-light
@@ -53,6 +80,8 @@ full)
     need_cargo_tool cargo-hack 0.6.46
     need_cargo_tool cargo-deny 0.20.2
     need_cargo_tool cargo-machete 0.9.2
+    # The protocol's own test suite needs a newer Node than Debian has.
+    need_node_tools conformance @modelcontextprotocol/conformance@0.1.16 node@22.23.3
     ;;
 *)
     echo "usage: $0 [test|bench|full]" >&2

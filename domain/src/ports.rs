@@ -91,6 +91,8 @@ pub trait Observer: Send + Sync {
     fn tokens(&self, _usage: &Usage) {}
     /// A backend's circuit opened (`true`) or closed.
     fn circuit(&self, _backend: &str, _open: bool) {}
+    /// A tool server became ready (`true`) or is no longer.
+    fn tool_server(&self, _server: &str, _ready: bool) {}
     /// The archive's backlog changed to this many operations.
     fn backlog(&self, _operations: usize) {}
     /// An archive operation was given up and kept as a dead letter.

@@ -6,11 +6,14 @@
 //! not answer must not look like a fault of the service.
 
 pub mod client;
+pub mod mariadb;
+pub mod mcp;
 pub mod service;
 mod temp;
 pub mod upstream;
 
 pub use client::{Answer, Client, Event, Events};
+pub use mariadb::MariaDb;
 pub use service::{Exit, Launch, Service};
 pub use temp::TempDir;
 pub use upstream::{Cut, DeadPort, Gate, RecordedRequest, Reply, Upstream};

@@ -1,0 +1,7 @@
+//! The adapter against servers that behave and servers that do not.
+
+mod conformance;
+mod faults;
+mod http;
+mod processes;
+mod scene;

@@ -1,0 +1,1 @@
+//! MongoDB behind the chat's ports.

@@ -1,0 +1,1 @@
+//! MySQL behind the chat's ports.
