@@ -1,6 +1,7 @@
 //! The composition root: configuration in, a running service out. The only place that names adapters.
 
 mod backends;
+pub(crate) mod mcp;
 
 use std::{
     io,
@@ -32,6 +33,7 @@ pub struct App {
     server: Server,
     service: Service,
     archive: chat_domain::archive::Archive,
+    tools: mcp::ToolServers,
     tasks: Arc<TrackedTasks>,
     upkeep: backends::Upkeep,
     draining: Arc<AtomicBool>,
@@ -101,6 +103,7 @@ impl App {
             server,
             service: Service::new(parts.context),
             archive: parts.archive,
+            tools: parts.tools,
             tasks: parts.tasks,
             upkeep: parts.upkeep,
             draining,
@@ -134,6 +137,8 @@ impl App {
         let stop = stop_signal(self.draining.clone(), self.server.shutdown_delay);
         let all_ended = serve(listener, self.service, limits, stop, self.server.shutdown_grace).await;
         upkeep.abort();
+        // No turn needs them any more.
+        self.tools.stop().await;
         // What has begun to be stored is stored, connections or not.
         let stored = tokio::time::timeout(DETACHED_GRACE, self.tasks.close_and_wait()).await.is_ok();
         if all_ended && stored {

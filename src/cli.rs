@@ -1,5 +1,7 @@
 //! The command line.
 
+mod mcp;
+
 use std::{
     io::{Read, Write},
     net::{TcpStream, ToSocketAddrs},
@@ -11,7 +13,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    app::{self, App},
+    app::{self, App, mcp::GUARD_SUBCOMMAND},
     config::{BuiltIn, ConfigErrors, Flags, Loaded, LogFormat, LogLevel, Provider, Settings, SourceKind, Sources},
     telemetry,
 };
@@ -59,6 +61,12 @@ enum Command {
     },
     /// Ask the service on this machine whether it serves; for container health checks.
     Healthcheck,
+    /// Try the configured tool servers by hand.
+    #[command(subcommand)]
+    Mcp(mcp::McpCommand),
+    /// Ends the children of a service that was killed. The service starts it by itself.
+    #[command(name = GUARD_SUBCOMMAND, hide = true)]
+    McpGuard,
 }
 
 /// The exit status of a configuration that cannot be served with.
@@ -81,6 +89,11 @@ impl Cli {
                 with_settings(loaded, |loaded| print_configuration(&loaded))
             }
             Command::Healthcheck => with_settings(load(), |loaded| healthcheck(&loaded.settings)),
+            Command::Mcp(command) => with_settings(load(), |loaded| mcp::run(command, &loaded.settings)),
+            Command::McpGuard => {
+                chat_mcp::guard::run();
+                ExitCode::SUCCESS
+            }
         }
     }
 }
@@ -206,6 +219,13 @@ fn print_configuration(loaded: &Loaded) -> ExitCode {
     let mut text = String::new();
     if let Some(file) = &loaded.file {
         text += &format!("# file: {}\n", file.display());
+    }
+    let mcp = &loaded.settings.mcp;
+    if let Some(file) = &mcp.config_file {
+        text += &format!("# MCP file: {}\n", file.display());
+    }
+    for server in &mcp.servers {
+        text += &format!("# MCP server: {}, {}\n", server.name, server.shown);
     }
     let width = loaded.effective.iter().map(|line| line.name.len()).max().unwrap_or(0);
     for line in &loaded.effective {

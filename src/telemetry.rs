@@ -34,7 +34,7 @@ pub enum Format {
 }
 
 /// Our crates: what a configured level is about. Everybody else stays at WARN, since at DEBUG they print bodies.
-const OURS: [&str; 4] = ["chat_agent", "chat_domain", "chat_local", "chat_openai"];
+const OURS: [&str; 5] = ["chat_agent", "chat_domain", "chat_local", "chat_mcp", "chat_openai"];
 
 /// Installs the log for the whole process. What is still buffered is written when the guard is dropped.
 ///
@@ -42,9 +42,11 @@ const OURS: [&str; 4] = ["chat_agent", "chat_domain", "chat_local", "chat_openai
 /// When the thread that writes it cannot be started.
 pub fn init(level: LevelFilter, format: Format) -> io::Result<LogGuard> {
     let (writer, guard) = writer::start(io::stderr())?;
-    let targets = OURS
-        .iter()
-        .fold(Targets::new().with_default(LevelFilter::WARN), |targets, ours| targets.with_target(*ours, level));
+    let others = Targets::new()
+        .with_default(LevelFilter::WARN)
+        // It prints messages at WARN. What goes wrong with a server our own adapter says.
+        .with_target("rmcp", LevelFilter::OFF);
+    let targets = OURS.iter().fold(others, |targets, ours| targets.with_target(*ours, level));
     let registry = tracing_subscriber::registry().with(targets);
     let _ = match format {
         Format::Json => registry.with(layer(writer)).try_init(),

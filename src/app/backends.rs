@@ -21,7 +21,6 @@ use chat_domain::{
         health::{Health, HealthCheck, HealthState},
         llm::{LlmPort, LlmStatus},
         sessions::SessionStore,
-        tools::NoTools,
     },
     session::{MemoryLimit, MemoryLimits},
 };
@@ -38,7 +37,7 @@ use poem::http::HeaderValue;
 use secrecy::ExposeSecret;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::StartError;
+use super::{StartError, mcp::ToolServers};
 use crate::{
     config::{self, CorsOrigins, Loaded, Provider, Settings},
     http::{
@@ -52,6 +51,7 @@ use crate::{
 pub(super) struct Parts {
     pub(super) context: Context,
     pub(super) archive: Archive,
+    pub(super) tools: ToolServers,
     pub(super) tasks: Arc<TrackedTasks>,
     pub(super) upkeep: Upkeep,
 }
@@ -78,16 +78,19 @@ pub(super) fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Part
     let bypass = Arc::new(LocalBypass::new());
     let archive = Archive::disabled();
     let llm = llm(settings, &clock, &metrics)?;
+    let tools = ToolServers::start(&settings.mcp, clock.clone(), metrics.clone())?;
 
     let ports = Ports {
         sessions: sessions.clone(),
         llm: llm.clone(),
-        tools: Arc::new(NoTools::new()),
+        tools: tools.port(),
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
         tasks: tasks.clone(),
         observer: metrics.clone(),
     };
+    let mut checks: Vec<Arc<dyn HealthCheck>> = vec![Arc::new(LlmCheck(llm)), Arc::new(ArchiveCheck(archive.clone()))];
+    checks.extend(tools.checks());
     let policy = chat_policy(settings)?;
     let memory = policy.memory;
     let on_error = match settings.access.on_limiter_error {
@@ -114,13 +117,13 @@ pub(super) fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Part
         body_timeout: BODY_TIMEOUT,
         metrics,
         metrics_enabled: settings.server.metrics_enabled,
-        checks: vec![Arc::new(LlmCheck(llm)), Arc::new(ArchiveCheck(archive.clone()))],
-        runtime: runtime_info(settings),
+        checks,
+        runtime: runtime_info(settings, tools.clone()),
         config: loaded.effective.iter().map(config_entry).collect(),
         draining,
     };
     let upkeep = Upkeep { sessions, limiters: [client_limiter, admin_limiter], clock };
-    Ok(Parts { context, archive, tasks, upkeep })
+    Ok(Parts { context, archive, tools, tasks, upkeep })
 }
 
 fn limiter(rate: f64, burst: u32, clock: &Arc<dyn Clock>) -> Result<Arc<LocalLimiter>, StartError> {
@@ -129,7 +132,7 @@ fn limiter(rate: f64, burst: u32, clock: &Arc<dyn Clock>) -> Result<Arc<LocalLim
     Ok(Arc::new(LocalLimiter::new(policy, clock.clone())))
 }
 
-fn part(what: &'static str, source: impl Into<chat_domain::ports::BoxError>) -> StartError {
+pub(super) fn part(what: &'static str, source: impl Into<chat_domain::ports::BoxError>) -> StartError {
     StartError::Part { what, source: source.into() }
 }
 
@@ -217,7 +220,7 @@ fn config_entry(line: &config::Effective) -> ConfigEntry {
     ConfigEntry { name: line.name.to_owned(), value: line.value.clone(), source: line.source.to_string() }
 }
 
-fn runtime_info(settings: &Settings) -> Box<dyn Fn() -> RuntimeInfo + Send + Sync> {
+fn runtime_info(settings: &Settings, tools: ToolServers) -> Box<dyn Fn() -> RuntimeInfo + Send + Sync> {
     let provider = match settings.provider {
         Provider::McpAgent if settings.llm.candidates().is_empty() => "unconfigured",
         Provider::McpAgent => "mcp-agent",
@@ -232,9 +235,9 @@ fn runtime_info(settings: &Settings) -> Box<dyn Fn() -> RuntimeInfo + Send + Syn
             uses_openrouter: settings.llm.provider == config::LlmProvider::OpenRouter,
             default_model: settings.llm.model.clone(),
             openrouter_base_url: settings.llm.openrouter.base_url.to_string(),
-            mcp_servers_configured: 0,
+            mcp_servers_configured: settings.mcp.servers.len() as u32,
             mcp_servers_active: 0,
-            mcp_server_names: Vec::new(),
+            mcp_server_names: settings.mcp.servers.iter().map(|server| server.name.clone()).collect(),
             mcp_servers_required_minimum: 1,
         },
         memory: MemoryInfo {
@@ -252,7 +255,13 @@ fn runtime_info(settings: &Settings) -> Box<dyn Fn() -> RuntimeInfo + Send + Syn
         version: env!("CARGO_PKG_VERSION").to_owned(),
         mcp_servers: Vec::new(),
     };
-    Box::new(move || info.clone())
+    Box::new(move || {
+        let mcp_servers = tools.infos();
+        let mut info = RuntimeInfo { mcp_servers, ..info.clone() };
+        info.provider.mcp_servers_active =
+            info.mcp_servers.iter().filter(|server| server.status == "ready").count() as u32;
+        info
+    })
 }
 
 /// The model, as readiness sees it: without one nothing can be answered, but nothing is lost either, so it is never more

@@ -2,6 +2,7 @@
 
 use secrecy::ExposeSecret;
 
+use super::mcp;
 use super::parse::{self, boolean, choice, integer, key, line, number, seconds, token, verbatim};
 use super::reader::Reader;
 use super::settings::*;
@@ -9,7 +10,7 @@ use super::url::{self, SecretUrl};
 use super::variables::variable;
 
 /// The shortest timeout that is one.
-const A_MOMENT: f64 = 0.001;
+pub(super) const A_MOMENT: f64 = 0.001;
 
 /// Reads every variable exactly once, whether it is going to be used or not: a mistake in one is a mistake.
 pub(super) fn assemble(reader: &mut Reader<'_>) -> Settings {
@@ -21,7 +22,7 @@ pub(super) fn assemble(reader: &mut Reader<'_>) -> Settings {
         provider: provider(reader),
         llm: llm(reader),
         agent: agent(reader),
-        mcp: mcp(reader),
+        mcp: mcp::mcp(reader),
         history: history(reader, memory.redis.as_ref()),
         memory,
         log: log(reader),
@@ -110,20 +111,6 @@ fn agent(reader: &mut Reader<'_>) -> Agent {
         tool_rounds: reader.required("MEMORY_TOOL_ROUNDS", choice(&tool_rounds, &[])),
         allowed_options: reader.list("ALLOWED_OPTIONS", parse::word),
         allowed_models: reader.list("ALLOWED_MODELS", parse::word),
-    }
-}
-
-fn mcp(reader: &mut Reader<'_>) -> Mcp {
-    Mcp {
-        config_file: reader.optional("MCP_AGENT_CONFIG", parse::path),
-        servers: reader.list("MCP_AGENT_SERVERS", parse::word),
-        app_name: reader.required("MCP_AGENT_APP_NAME", line),
-        default_server: reader.optional("MCP_SERVER_URL", url::http_url),
-        default_server_key: reader.optional("MCP_API_KEY", key),
-        tool_timeout: reader.required("MCP_TOOL_TIMEOUT_SECONDS", seconds(A_MOMENT)),
-        start_timeout: reader.required("MCP_START_TIMEOUT_SECONDS", seconds(0.0)),
-        result_max_bytes: reader.required("MCP_RESULT_MAX_BYTES", integer(1..=u64::MAX)),
-        log_stderr: reader.required("MCP_LOG_STDERR", boolean),
     }
 }
 

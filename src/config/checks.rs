@@ -13,17 +13,15 @@ pub struct BuiltIn {
     pub mysql: bool,
     /// History in MongoDB.
     pub mongodb: bool,
-    /// Tools of MCP servers.
-    pub mcp: bool,
 }
 
 impl BuiltIn {
     /// Everything there is.
-    pub const ALL: Self = Self { redis: true, mysql: true, mongodb: true, mcp: true };
+    pub const ALL: Self = Self { redis: true, mysql: true, mongodb: true };
 
     /// What this program was built with.
     pub const fn this_build() -> Self {
-        Self { redis: false, mysql: false, mongodb: false, mcp: false }
+        Self { redis: false, mysql: false, mongodb: false }
     }
 }
 
@@ -39,8 +37,6 @@ pub(super) fn check_built_in(reader: &mut Reader<'_>, settings: &Settings, built
     need(matches!(history, HistoryBackend::Redis(_)), "HISTORY_STORAGE_BACKEND", built_in.redis, "Redis");
     need(matches!(history, HistoryBackend::MySql(_)), "HISTORY_STORAGE_BACKEND", built_in.mysql, "MySQL");
     need(matches!(history, HistoryBackend::MongoDb(_)), "HISTORY_STORAGE_BACKEND", built_in.mongodb, "MongoDB");
-    need(!settings.mcp.servers.is_empty(), "MCP_AGENT_SERVERS", built_in.mcp, "MCP");
-    need(settings.mcp.default_server.is_some(), "MCP_SERVER_URL", built_in.mcp, "MCP");
 }
 
 /// Refuses values that contradict each other.
@@ -48,9 +44,6 @@ pub(super) fn check_together(reader: &mut Reader<'_>, settings: &Settings) {
     check_memory(reader, settings);
     check_llm(reader, settings);
     check_history(reader, settings);
-    if settings.mcp.default_server_key.is_some() && settings.mcp.default_server.is_none() {
-        reader.warn("MCP_API_KEY", "has no effect without MCP_SERVER_URL");
-    }
 }
 
 fn check_memory(reader: &mut Reader<'_>, settings: &Settings) {

@@ -122,13 +122,21 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     line(text).map(PathBuf::from)
 }
 
-/// A word without blanks or commas, as options and MCP servers have for names.
+/// A word without blanks or commas, as options and models have for names.
 pub(super) fn word(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',') {
         return Err("must be a list of names without spaces in them".to_owned());
     }
     Ok(text.to_owned())
+}
+
+/// An MCP server's name. Desktop clients allow spaces, and the model sees a name that is made from it.
+pub(super) fn server_name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let fits = (1..=64).contains(&text.chars().count()) && !text.contains(char::is_control);
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "must be a list of names of at most 64 characters, without control characters".to_owned())
 }
 
 /// A table's name. It is spliced into SQL, where names cannot be bound.

@@ -5,15 +5,16 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::Effective;
 use super::error::Problem;
+use super::shown::{displayed, excerpt, is_placeholder};
 use super::source::{Raw, Source, SourceKind};
 use super::sources::{self, Sources};
 use super::variables::{Secrecy, Variable, variable};
-use super::{Effective, url};
 
 /// Reads variables out of sources. Every problem is collected, none ends the reading.
 pub(super) struct Reader<'a> {
-    sources: &'a Sources,
+    pub(super) sources: &'a Sources,
     places: BTreeMap<&'static str, Place>,
     pub(super) effective: Vec<Effective>,
     pub(super) problems: Vec<Problem>,
@@ -125,10 +126,14 @@ impl<'a> Reader<'a> {
     /// change first. It is not reported when one of them is wrong by itself, or a file that may set it is unreadable:
     /// it would go away with that.
     pub(super) fn conflict(&mut self, about: &[&'static str], message: impl Into<String>) {
-        let wrong = |name: &&str| self.places.get(*name).is_some_and(|place| !place.good);
-        if self.sources.problems.is_empty() && !about.iter().any(wrong) {
+        if self.sources.problems.is_empty() && !about.iter().any(|name| self.is_wrong(name)) {
             self.object(about[0], message);
         }
+    }
+
+    /// Whether the variable was set to something wrong, which has been reported.
+    pub(super) fn is_wrong(&self, name: &str) -> bool {
+        self.places.get(name).is_some_and(|place| !place.good)
     }
 
     /// Warns about a variable, with its place.
@@ -245,32 +250,6 @@ impl<'a> Reader<'a> {
         self.places.insert(variable.name, place);
         None
     }
-}
-
-fn is_placeholder(variable: &Variable, raw: &Raw) -> bool {
-    match (variable.placeholder, raw) {
-        (Some(placeholder), Raw::Text(text)) => text.expose_secret().trim() == placeholder,
-        _ => false,
-    }
-}
-
-/// A value as the effective configuration shows it.
-fn displayed(variable: &Variable, text: &str) -> String {
-    let text = text.trim();
-    match variable.secrecy {
-        _ if text.is_empty() => String::new(),
-        Secrecy::Open => text.to_owned(),
-        Secrecy::Url => url::masked(text),
-        Secrecy::Secret => "***".to_owned(),
-    }
-}
-
-/// Enough of a value to recognize it, on one line.
-fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let text = text.trim();
-    let cut: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().count() > LONGEST { format!("{cut}…") } else { cut }
 }
 
 fn items(raw: Raw) -> Result<Vec<SecretString>, &'static str> {

@@ -1,5 +1,7 @@
 //! The settings, validated: what the composition root builds from. Each field names its variable and its default.
 
+mod mcp;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 
 use super::url::SecretUrl;
+
+pub use mcp::{Mcp, McpServer, McpTransport};
 
 /// Everything that can be configured. Its `Debug` shows no secret.
 #[derive(Debug, Clone)]
@@ -210,29 +214,6 @@ pub enum ToolRounds {
     Replay,
     /// Only their messages' text is sent again.
     Drop,
-}
-
-/// The tools.
-#[derive(Debug, Clone)]
-pub struct Mcp {
-    /// The file that describes the servers: `MCP_AGENT_CONFIG`, default unset.
-    pub config_file: Option<PathBuf>,
-    /// Which of them to use: `MCP_AGENT_SERVERS`, default none.
-    pub servers: Vec<String>,
-    /// The client's name: `MCP_AGENT_APP_NAME`, default `chat-backend`.
-    pub app_name: String,
-    /// One more server, `default`: `MCP_SERVER_URL`, default unset.
-    pub default_server: Option<SecretUrl>,
-    /// Bearer token for it: `MCP_API_KEY`, default unset.
-    pub default_server_key: Option<SecretString>,
-    /// How long a tool call may take: `MCP_TOOL_TIMEOUT_SECONDS`, default 30.
-    pub tool_timeout: Duration,
-    /// How long turns wait for servers that are starting: `MCP_START_TIMEOUT_SECONDS`, default 15.
-    pub start_timeout: Duration,
-    /// Where a result is cut: `MCP_RESULT_MAX_BYTES`, default 1048576.
-    pub result_max_bytes: usize,
-    /// Whether servers' stderr is logged: `MCP_LOG_STDERR`, default false.
-    pub log_stderr: bool,
 }
 
 /// Live sessions.

@@ -1,6 +1,7 @@
 //! Finds the sources of a configuration and puts them in order.
 
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret;
@@ -153,6 +154,14 @@ impl Sources {
         None
     }
 
+    /// What the environment, or else `.env`, has under exactly this name, for `${NAME}` in other files. Blank is unset.
+    pub(super) fn environment(&self, name: &str) -> Option<Raw> {
+        self.layers
+            .iter()
+            .filter(|layer| matches!(layer.kind(), SourceKind::Env | SourceKind::Dotenv))
+            .find_map(|layer| layer.get(name).filter(|raw| !raw.is_blank()))
+    }
+
     /// What the sources so far say under exactly this name, for `${NAME}` in `.env`.
     fn first_text(&self, name: &str) -> Option<secrecy::SecretString> {
         self.layers.iter().filter(|layer| layer.kind() == SourceKind::Env).find_map(|layer| match layer.get(name)? {
@@ -181,11 +190,22 @@ impl std::fmt::Display for Unreadable {
 
 /// A file's text, without the mark that some editors put before it.
 pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
-    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => Unreadable::Missing,
-        ErrorKind::IsADirectory => Unreadable::Directory,
-        _ => Unreadable::Other(format!("cannot be read: {error}")),
+    read_at_most(path, u64::MAX)
+}
+
+/// The same for a file that may only be so long.
+pub(super) fn read_at_most(path: &Path, most: u64) -> Result<String, Unreadable> {
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes)).map_err(|error| {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Unreadable::Missing,
+            ErrorKind::IsADirectory => Unreadable::Directory,
+            _ => Unreadable::Other(format!("cannot be read: {error}")),
+        }
     })?;
+    if bytes.len() as u64 > most {
+        return Err(Unreadable::Other(format!("must be at most {most} bytes long")));
+    }
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();

@@ -4,6 +4,7 @@
 mod dotenv;
 mod examples;
 mod files;
+mod mcp;
 mod names;
 mod python;
 mod readme;
@@ -92,6 +93,12 @@ impl Directory {
     fn load(&self, flags: Flags, pairs: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
         let environment = Values::environment(pairs.iter().copied());
         Settings::load(&Sources::gather(flags, environment, &self.0), &BuiltIn::ALL)
+    }
+
+    /// What these sources give here, strongest first.
+    fn load_layers(&self, layers: impl IntoIterator<Item = Values>) -> Result<Loaded, ConfigErrors> {
+        let sources = Sources { directory: self.0.clone(), ..Sources::in_memory(layers) };
+        Settings::load(&sources, &BuiltIn::ALL)
     }
 
     fn load_env(&self, pairs: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {

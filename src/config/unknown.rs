@@ -25,15 +25,26 @@ pub(super) fn warn_of_unknown_names(reader: &mut Reader<'_>, sources: &Sources) 
 
 /// The key to write instead: that of the variable which this name looks most like, under any of its names.
 fn nearest(name: &str) -> Option<String> {
-    let name = name.to_ascii_lowercase();
-    variables()
-        .flat_map(|variable| {
+    most_like(
+        name,
+        variables().flat_map(|variable| {
             let direct = variable.spellings().map(|known| (known, variable.key()));
             let in_file = variable.file_spellings().map(|known| (known, format!("{}_file", variable.key())));
             direct.chain(in_file)
-        })
-        .map(|(known, key)| (strsim::normalized_damerau_levenshtein(&known, &name), key))
+        }),
+    )
+}
+
+/// What the known name that looks most like this one stands for, if it looks like it at all.
+pub(super) fn most_like<T>(name: &str, known: impl Iterator<Item = (String, T)>) -> Option<T> {
+    known
+        .map(|(known, meaning)| (likeness(&known, name), meaning))
         .max_by(|(one, _), (two, _)| one.total_cmp(two))
         .filter(|(likeness, _)| *likeness >= ALIKE)
-        .map(|(_, key)| key)
+        .map(|(_, meaning)| meaning)
+}
+
+/// How alike two names are, from 0 to 1, in any case.
+pub(super) fn likeness(one: &str, two: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(&one.to_lowercase(), &two.to_lowercase())
 }

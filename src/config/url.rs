@@ -46,6 +46,11 @@ impl fmt::Debug for SecretUrl {
     }
 }
 
+/// The host of a URL, with its port; `***` when it is not clear where that is.
+pub(super) fn host_of(url: &str) -> &str {
+    split(url.trim()).map_or("***", |parts| parts.hosts)
+}
+
 struct Parts<'a> {
     scheme: &'a str,
     userinfo: Option<&'a str>,
@@ -93,11 +98,14 @@ pub(super) fn base_url(text: &str) -> Result<SecretUrl, String> {
     http(text).filter(|parts| parts.query.is_empty()).map(|_| SecretUrl::new(text)).ok_or_else(|| expected.to_owned())
 }
 
-/// The address of one HTTP endpoint.
-pub(super) fn http_url(text: &str) -> Result<SecretUrl, String> {
+/// The address of one HTTP endpoint. It prints without its path, which with hosted tools is a key as often as not.
+pub(super) fn endpoint(text: &str) -> Result<SecretUrl, String> {
     let text = text.trim();
     http(text)
-        .map(|_| SecretUrl::new(text))
+        .map(|Parts { scheme, hosts, .. }| SecretUrl {
+            whole: SecretString::from(text),
+            shown: format!("{scheme}://{hosts}/***"),
+        })
         .ok_or_else(|| "must be an http:// or https:// URL with a host, like https://tools.example.com/mcp".to_owned())
 }
 

@@ -37,6 +37,7 @@ pub struct Metrics {
     dead_letters: AtomicU64,
     llm: RwLock<BTreeMap<Arc<str>, Arc<Calls>>>,
     tools: RwLock<BTreeMap<Arc<str>, Arc<Calls>>>,
+    tool_servers: RwLock<BTreeMap<String, u64>>,
 }
 
 /// Chat traffic is only posted; the rest is there for the day it is not.
@@ -65,6 +66,7 @@ impl Default for Metrics {
             dead_letters: AtomicU64::default(),
             llm: RwLock::default(),
             tools: RwLock::default(),
+            tool_servers: RwLock::default(),
         }
     }
 }
@@ -157,6 +159,8 @@ impl Metrics {
         );
         text.calls("chat_llm", "backend", "LLM attempts", &self.llm);
         text.calls("chat_tool", "server", "Tool calls", &self.tools);
+        let ready = self.tool_servers.read().unwrap_or_else(PoisonError::into_inner);
+        text.gauge("chat_tool_server_ready", "1 where an MCP server is ready, else 0", "server", &ready);
         text.single(
             "chat_rate_limited",
             "counter",
@@ -234,6 +238,11 @@ impl Observer for Metrics {
         } else {
             self.open_circuits.fetch_sub(1, Relaxed)
         };
+    }
+
+    fn tool_server(&self, server: &str, ready: bool) {
+        let mut servers = self.tool_servers.write().unwrap_or_else(PoisonError::into_inner);
+        servers.insert(server.to_owned(), ready.into());
     }
 
     fn backlog(&self, operations: usize) {

@@ -19,7 +19,8 @@ fn problems(exit: &Exit) -> Vec<&str> {
 
 #[tokio::test]
 async fn everything_that_is_wrong_is_told_at_once_and_no_secret() {
-    let secrets = ["sëcret-one", "secret-two", "secret-three", "secret four"];
+    let secrets = ["sëcret-one", "secret-two", "secret-three", "secret four", "secret-five"];
+    let servers = "mcp: {servers: {web: {url: 'ws://h/${TOKEN}', headers: {X: secret-five}}, fetch: {comand: uvx}}}";
     let broken = program()
         .file(".env", "RATE_BURST=0\nHISTORY_STORAGE_BACKEND=mysql\nHISTORY_MYSQL_PASSWORD=secret-two\n")
         .file(YAML, "log_level: LOUD\nlgo_format: json\nopenai_api_key: secret four\n")
@@ -28,6 +29,10 @@ async fn everything_that_is_wrong_is_told_at_once_and_no_secret() {
         .env("ADMIN_TOKEN", secrets[0])
         .env("REDIS_URL", "reddis://:secret-three@host")
         .env("MCP_AGENT_LLM", "openai")
+        .file("etc/mcp.yaml", servers)
+        .env("MCP_AGENT_CONFIG", "etc/mcp.yaml")
+        .env("MCP_AGENT_SERVERS", "web,fetch")
+        .env("TOKEN", "secret-five")
         .arg("--host")
         .arg("a b");
     let expected = [
@@ -41,6 +46,8 @@ async fn everything_that_is_wrong_is_told_at_once_and_no_secret() {
         "ADMIN_TOKEN (environment): must be printable ASCII",
         "REDIS_URL (environment): must be a URL like redis://",
         "MCP_AGENT_MODEL (not set): must name a model for MCP_AGENT_LLM=openai",
+        "etc/mcp.yaml: mcp.servers.web.url: must be an http:// or https:// URL with a host",
+        "etc/mcp.yaml: mcp.servers.fetch: must have a `command` to start or a `url` to connect to",
         "--host (command line): must be an address or a host name",
     ];
     // Whatever needs a configuration refuses a bad one alike.
@@ -53,6 +60,7 @@ async fn everything_that_is_wrong_is_told_at_once_and_no_secret() {
         }
         assert_eq!(problems.len(), expected.len(), "{command:?}:\n{}", exit.stderr);
         assert!(exit.stderr.contains("warning: lgo_format (config/app.config.yaml)"), "{}", exit.stderr);
+        assert!(exit.stderr.contains("warning: etc/mcp.yaml: mcp.servers.fetch.comand: "), "{}", exit.stderr);
         for secret in secrets {
             assert!(!exit.stderr.contains(secret), "{secret} is shown:\n{}", exit.stderr);
         }
@@ -83,6 +91,19 @@ async fn a_file_that_cannot_be_used_is_told_in_one_line() {
         (program().file(YAML, "- rate_rps: 1"), "config/app.config.yaml: "),
         (program().file(".env", b"A=\xff\xfe"), ".env: must be UTF-8, and is not at line 1 column 3"),
         (program().env("OPENROUTER_KEY_FILE", "no-key"), "OPENROUTER_KEY_FILE (environment): "),
+        (program().env("MCP_AGENT_SERVERS", "a"), "MCP_AGENT_SERVERS (environment): needs a file that describes"),
+        (
+            program().env("MCP_AGENT_SERVERS", "a").env("MCP_AGENT_CONFIG", "no.yaml"),
+            "MCP_AGENT_CONFIG (environment): must name a readable YAML or JSON file, but no.yaml does not exist",
+        ),
+        (
+            program().env("MCP_AGENT_SERVERS", "a").file("mcp_agent.config.yaml", "mcp: {servers: {b: sesame}}"),
+            "MCP_AGENT_SERVERS (environment): names `a`, which mcp_agent.config.yaml does not have; it has b",
+        ),
+        (
+            program().env("MCP_AGENT_SERVERS", "a").file("mcp_agent.config.yaml", "mcp: [sesame"),
+            "mcp_agent.config.yaml: is not valid YAML: ",
+        ),
         (program().env("ADMIN_TOKEN", "sesame").file("t", "sesame").env("ADMIN_TOKEN_FILE", "t"), "ADMIN_TOKEN"),
     ];
     for (launch, expected) in cases {
@@ -96,7 +117,7 @@ async fn a_file_that_cannot_be_used_is_told_in_one_line() {
 
 #[tokio::test]
 async fn what_is_not_in_this_build_is_refused() {
-    let BuiltIn { redis, mysql, mongodb, mcp } = BuiltIn::this_build();
+    let BuiltIn { redis, mysql, mongodb } = BuiltIn::this_build();
     let history = "HISTORY_STORAGE_BACKEND";
     let mysql_settings = [(history, "mysql"), ("HISTORY_MYSQL_USER", "u"), ("HISTORY_MYSQL_DATABASE", "d")];
     let cases = [
@@ -104,8 +125,6 @@ async fn what_is_not_in_this_build_is_refused() {
         (history, &[(history, "redis"), ("HISTORY_REDIS_URL", "redis://localhost")], redis),
         (history, &mysql_settings, mysql),
         (history, &[(history, "mongodb")], mongodb),
-        ("MCP_AGENT_SERVERS", &[("MCP_AGENT_SERVERS", "filesystem")], mcp),
-        ("MCP_SERVER_URL", &[("MCP_SERVER_URL", "http://localhost:1/mcp")], mcp),
     ];
     for (variable, settings, is_built_in) in cases {
         if is_built_in {
@@ -119,6 +138,50 @@ async fn what_is_not_in_this_build_is_refused() {
             "{settings:?}: {}",
             exit.stderr
         );
+    }
+}
+
+#[tokio::test]
+async fn check_config_shows_the_servers_and_no_secret() {
+    let servers = "mcp:\n  servers:\n    files: {command: npx, args: ['--key=sesame-1', '${KEY}'], env: {A: sesame-2}}\n    \
+                   web: {url: 'https://u:sesame-3@tools.example.com:8443/${KEY}', headers: {X: sesame-5}}\n    \
+                   unused: {transport: sse}\n";
+    let exit = program()
+        .arg("check-config")
+        .arg("--strict")
+        .file("config/mcp_agent.config.yaml", servers)
+        .file("config/mcp_agent.secrets.yaml", "mcp: {servers: {files: {env: {B: sesame-4}}}}")
+        .file(".env", "KEY=sesame-6\nMCP_AGENT_SERVERS=web,files\n")
+        .env("MCP_SERVER_URL", "http://localhost:9/mcp?sesame-7")
+        .env("MCP_API_KEY", "sesame-8")
+        .run()
+        .await;
+    assert_eq!((exit.status.code(), exit.stderr.as_str()), (Some(0), ""));
+    let told: Vec<_> = exit.stdout.lines().filter(|line| line.starts_with('#')).collect();
+    assert_eq!(
+        told,
+        [
+            "# MCP file: config/mcp_agent.config.yaml",
+            "# MCP server: web, streamable_http tools.example.com:8443",
+            "# MCP server: files, stdio npx",
+            "# MCP server: default, streamable_http localhost:9",
+        ]
+    );
+    assert!(!exit.stdout.contains("sesame"), "{}", exit.stdout);
+}
+
+#[tokio::test]
+async fn the_python_services_server_file_is_read_as_it_is() {
+    let exit = program()
+        .arg("check-config")
+        .arg("--strict")
+        .file("mcp_agent.config.yaml", include_str!("../fixtures/python/mcp_agent.config.yaml"))
+        .env("MCP_AGENT_SERVERS", "filesystem, fetch")
+        .run()
+        .await;
+    assert_eq!((exit.status.code(), exit.stderr.as_str()), (Some(0), ""));
+    for line in ["# MCP server: filesystem, stdio npx", "# MCP server: fetch, stdio uvx"] {
+        assert!(exit.stdout.lines().any(|told| told == line), "no {line:?} in:\n{}", exit.stdout);
     }
 }
 

@@ -83,6 +83,7 @@ fn a_bad_file_is_named_with_line_and_column_and_without_its_text() {
         ("admin_token: *hunter2", "line 1 column"),
         ("host: a\nhost: hunter2", "duplicate entry"),
         ("a: 1\n---\nadmin_token: hunter2", "more than one document"),
+        ("a: 1\nadmin_token: !!int hunter2", "does not fit its tag at line 2 column"),
         ("- hunter2", "must be a mapping"),
         ("hunter2", "must be a mapping"),
         ("1: hunter2", "must have names as keys"),

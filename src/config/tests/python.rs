@@ -8,10 +8,17 @@ use super::*;
 
 const DOTENV: &str = include_str!("../../../tests/fixtures/python/.env");
 const YAML: &str = include_str!("../../../tests/fixtures/python/app.config.yaml");
+const MCP: &str = include_str!("../../../tests/fixtures/python/mcp_agent.config.yaml");
+
+fn names(settings: &Settings) -> Vec<&str> {
+    settings.mcp.servers.iter().map(|server| server.name.as_str()).collect()
+}
 
 #[test]
 fn the_yaml_file_loads() {
-    let loaded = Directory::new(&[("app/config/app.config.yaml", YAML)]).load_env(&[]).expect("it works as it is");
+    let loaded = Directory::new(&[("app/config/app.config.yaml", YAML), ("mcp_agent.config.yaml", MCP)])
+        .load_env(&[])
+        .expect("it works as it is");
     assert_eq!(loaded.file, Some(PathBuf::from("app/config/app.config.yaml")));
     assert_eq!(
         warnings(&loaded),
@@ -31,9 +38,8 @@ fn the_yaml_file_loads() {
     );
     assert_eq!(settings.llm.model, "openai/gpt-4o-mini");
     assert!(settings.llm.openai.key.is_none());
-    assert_eq!(settings.mcp.servers, ["filesystem", "fetch"]);
+    assert_eq!(names(&settings), ["filesystem", "fetch"]);
     assert_eq!(settings.mcp.config_file, Some(PathBuf::from("mcp_agent.config.yaml")));
-    assert!(settings.mcp.default_server.is_none());
     assert_eq!(
         settings.agent.system_prompt.as_deref(),
         Some("You are a helpful assistant.\nKeep your answers short.\n")
@@ -47,7 +53,8 @@ fn the_yaml_file_loads() {
 
 #[test]
 fn the_dotenv_file_loads() {
-    let loaded = Directory::new(&[(".env", DOTENV)]).load_env(&[]).expect("it works as it is");
+    let loaded =
+        Directory::new(&[(".env", DOTENV), ("mcp_agent.config.yaml", MCP)]).load_env(&[]).expect("it works as it is");
     let settings = &loaded.settings;
     assert_eq!(loaded.warnings.len(), 2, "the template's token and the old provider: {:?}", loaded.warnings);
     assert_eq!(
@@ -56,7 +63,7 @@ fn the_dotenv_file_loads() {
     );
     assert_eq!(settings.llm.model, "anthropic/claude-3.5-sonnet");
     assert_eq!(settings.llm.timeout, Duration::from_secs(45));
-    assert_eq!(settings.mcp.servers, ["filesystem", "fetch"]);
+    assert_eq!(names(settings), ["filesystem", "fetch"]);
     assert_eq!(
         settings.agent.system_prompt.as_deref(),
         Some("You are a helpful shop assistant. Answer in Persian when asked in Persian.")
@@ -74,7 +81,8 @@ fn the_dotenv_file_loads() {
 
 #[test]
 fn both_together_load_with_dotenv_on_top() {
-    let directory = Directory::new(&[(".env", DOTENV), ("app/config/app.config.yaml", YAML)]);
+    let directory =
+        Directory::new(&[(".env", DOTENV), ("app/config/app.config.yaml", YAML), ("mcp_agent.config.yaml", MCP)]);
     let loaded = directory.load_env(&[("RATE_RPS", "9")]).expect("fine");
     assert_eq!(loaded.settings.access.rate_rps, 9.0);
     assert_eq!(loaded.settings.history.backend.name(), "mysql");
@@ -84,10 +92,10 @@ fn both_together_load_with_dotenv_on_top() {
 
 #[test]
 fn a_build_without_their_backends_says_which_are_missing() {
-    let directory = Directory::new(&[(".env", DOTENV)]);
+    let directory = Directory::new(&[(".env", DOTENV), ("mcp_agent.config.yaml", MCP)]);
     let sources = Sources::gather(Flags::default(), Values::environment([]), &directory.0);
-    let built_in = BuiltIn { redis: false, mysql: false, mongodb: false, mcp: false };
+    let built_in = BuiltIn { redis: false, mysql: false, mongodb: false };
     let problems = lines(Settings::load(&sources, &built_in));
     let subjects: Vec<_> = problems.iter().filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(subjects, ["REDIS_URL", "HISTORY_STORAGE_BACKEND", "MCP_AGENT_SERVERS"]);
+    assert_eq!(subjects, ["REDIS_URL", "HISTORY_STORAGE_BACKEND"]);
 }

@@ -113,7 +113,11 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
         &["gpt-4o", "azure:gpt-4o", "openrouter:", "openrouter: ,openai"],
         "must be a list of openrouter:MODEL and openai:MODEL",
     ),
-    ("MCP_AGENT_SERVERS", &["file system", "[\"a b\"]"], "must be a list of names"),
+    (
+        "MCP_AGENT_SERVERS",
+        &["file\tsystem", "[\"a\\u0007\"]", "n2345678901234567890123456789012345678901234567890123456789012345"],
+        "must be a list of names of at most 64 characters",
+    ),
     ("MCP_AGENT_SERVERS", &["[\"a\"", "[{}]", "[[1]]"], "must be a list"),
     ("ADMIN_TOKEN", &["tök€n", "two\nlines"], "must be printable ASCII on one line"),
     ("OPENROUTER_KEY", &["“sk-or”", "sk\tor", "sk or"], "must be printable ASCII without spaces"),

@@ -136,7 +136,7 @@ fn sessions_and_messages_are_not_kept_in_one_table() {
 
 #[test]
 fn what_is_not_in_the_build_is_refused_by_name() {
-    let none = BuiltIn { redis: false, mysql: false, mongodb: false, mcp: false };
+    let none = BuiltIn { redis: false, mysql: false, mongodb: false };
     let refused = |pairs: &[(&str, &str)], built_in: BuiltIn| {
         let sources = Sources::in_memory([Values::environment(pairs.iter().copied())]);
         lines(Settings::load(&sources, &built_in))
@@ -151,16 +151,6 @@ fn what_is_not_in_the_build_is_refused_by_name() {
             &[("HISTORY_STORAGE_BACKEND", "mongodb")],
             BuiltIn { mongodb: true, ..none },
             "HISTORY_STORAGE_BACKEND (environment): needs MongoDB,",
-        ),
-        (
-            &[("MCP_AGENT_SERVERS", "fetch")],
-            BuiltIn { mcp: true, ..none },
-            "MCP_AGENT_SERVERS (environment): needs MCP,",
-        ),
-        (
-            &[("MCP_SERVER_URL", "http://h/mcp")],
-            BuiltIn { mcp: true, ..none },
-            "MCP_SERVER_URL (environment): needs MCP,",
         ),
     ];
     for (pairs, enough, expected) in cases {

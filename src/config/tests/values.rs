@@ -147,10 +147,13 @@ fn every_list_is_written_in_any_of_three_ways() {
         ("ALLOWED_OPTIONS", "safety", "seed2"),
         ("ALLOWED_MODELS", "a/b:free", "openrouter/auto"),
     ];
+    let directory =
+        Directory::new(&[("mcp_agent.config.yaml", "mcpServers: {filesystem: {command: a}, fetch: {command: b}}")]);
     let credentials = yaml("openrouter_key: k\nopenai_api_key: k");
     for (name, one, two) in lists {
         let of = |layer: Values| {
-            let loaded = load([layer, credentials.clone()]).unwrap_or_else(|errors| panic!("{name}: {errors}"));
+            let loaded =
+                directory.load_layers([layer, credentials.clone()]).unwrap_or_else(|errors| panic!("{name}: {errors}"));
             let shown = effective(&loaded, name).value.clone();
             let settings = loaded.settings;
             (
@@ -185,10 +188,15 @@ fn every_list_is_written_in_any_of_three_ways() {
 
 #[test]
 fn a_stronger_none_empties_a_list_of_a_weaker_source() {
-    let loaded = load([Values::environment([("MCP_AGENT_SERVERS", "none")]), yaml("mcp_agent_servers: [fetch]")]);
-    assert!(loaded.expect("fine").settings.mcp.servers.is_empty());
-    let loaded = load([Values::environment([("MCP_AGENT_SERVERS", "")]), yaml("mcp_agent_servers: [fetch]")]);
-    assert_eq!(loaded.expect("fine").settings.mcp.servers, ["fetch"]);
+    let options = |stronger: &str| {
+        load([Values::environment([("ALLOWED_OPTIONS", stronger)]), yaml("allowed_options: [seed2]")])
+            .expect("fine")
+            .settings
+            .agent
+            .allowed_options
+    };
+    assert!(options("none").is_empty());
+    assert_eq!(options(""), ["seed2"]);
 }
 
 #[test]

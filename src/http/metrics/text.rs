@@ -38,6 +38,13 @@ impl Text {
         }
     }
 
+    pub(super) fn gauge(&mut self, name: &str, help: &str, label: &str, values: &BTreeMap<String, u64>) {
+        self.head(name, "gauge", help);
+        for (value, number) in values {
+            let _ = writeln!(self.out, "{name}{{{label}=\"{}\"}} {number}", escape(value));
+        }
+    }
+
     pub(super) fn calls(
         &mut self,
         name: &str,
