@@ -32,7 +32,7 @@ use self::{
 use super::TransportError;
 
 /// How much is read at once: most answers whole, and a piece of a stream with room to spare.
-const READ: usize = 8 * 1024;
+const READ: usize = 4 * 1024;
 
 /// All of a request's head but the length of its body, which comes last.
 pub(super) fn request_head(uri: &Uri, by_proxy: bool, headers: &HeaderMap) -> Box<[u8]> {
