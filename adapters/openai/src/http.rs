@@ -106,7 +106,7 @@ impl HttpClient {
         if is_secure(&uri) {
             // HTTP/2 has no `Host`, and a tunnel's proxy has been paid already: both are up to the connection.
             self.proxies.of(&uri)?;
-            return Ok(Endpoint::Secure { pool: self.secure_pool()?, uri, headers: all });
+            return Ok(Endpoint::Secure { pool: self.secure_pool()?.into(), uri, headers: all });
         }
         let host = uri.authority().ok_or(BuildError::BaseUrl)?.clone();
         all.insert(HOST, HeaderValue::from_str(host.as_str()).map_err(|_| BuildError::BaseUrl)?);
@@ -149,7 +149,7 @@ impl Default for HttpClient {
 /// A URL that can be asked, and the headers it is asked with.
 pub(crate) enum Endpoint {
     Plain { pool: Arc<plain::Pool>, head: Box<[u8]> },
-    Secure { pool: SecurePool, uri: Uri, headers: HeaderMap },
+    Secure { pool: Box<SecurePool>, uri: Uri, headers: HeaderMap },
 }
 
 impl Endpoint {
