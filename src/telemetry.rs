@@ -71,6 +71,9 @@ where
     tracing_subscriber::fmt::layer().fmt_fields(SpanFields).event_format(JsonLines).with_writer(writer)
 }
 
+/// What a completed request's line takes, with room to spare.
+const LINE: usize = 768;
+
 /// `timestamp, level, target, message`, then the event's fields, then those of the spans around it that it lacks.
 struct JsonLines;
 
@@ -80,7 +83,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut line = Line { json: Vec::with_capacity(512), scratch: String::new(), has_request_id: false };
+        let mut line = Line { json: Vec::with_capacity(LINE), scratch: String::new(), has_request_id: false };
         let now = chat_domain::ports::Clock::now(&chat_local::system::SystemClock::new());
         line.json.extend_from_slice(b"{\"timestamp\":\"");
         line.json.extend_from_slice(&now.to_ascii());
@@ -167,6 +170,8 @@ impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
+        // Most are addresses and the like, and come in small pieces.
+        scratch.reserve(64);
         // Writing to a String cannot fail, unless a value's own Debug does.
         let _ = fmt::Write::write_fmt(&mut scratch, format_args!("{value:?}"));
         self.text(field.name(), &scratch);

@@ -113,6 +113,10 @@ pub(super) fn parse<T: Body>(bytes: &[u8]) -> Result<T, ApiError> {
 
 /// Whether brackets outside of strings open more than `depth` levels.
 fn nests_deeper_than(json: &str, depth: usize) -> bool {
+    // Mostly there are not so many brackets at all, and counting them is quick.
+    if json.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= depth {
+        return false;
+    }
     let (mut level, mut in_string, mut escaped) = (0usize, false, false);
     for byte in json.bytes() {
         if in_string {

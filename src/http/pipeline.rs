@@ -61,7 +61,7 @@ impl Service {
     pub async fn call(&self, request: hyper::Request<Incoming>, local: SocketAddr, peer: SocketAddr) -> Response {
         let Inner { context, .. } = &*self.0;
         let (head, body) = request.into_parts();
-        let id = RequestId::take_or_make(head.headers.get(X_REQUEST_ID));
+        let id = RequestId::take_or_make(head.headers.get(&X_REQUEST_ID));
         let client_ip = context.client_ip(peer.ip(), &head.headers);
         let (method, path) = (head.method.clone(), head.uri.path());
         let counted = context.metrics_enabled && is_chat(&method, path);
@@ -72,16 +72,15 @@ impl Service {
         let span = tracing::info_span!("request", request_id = id.as_str());
         let addresses = (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(peer)));
         let handled = AssertUnwindSafe(self.handle(head, body, addresses, &record)).catch_unwind();
-        let handled = handled.instrument(span.clone());
+        let handled = handled.instrument(span);
         let result = handled.await.unwrap_or_else(|_panic| Err(ApiError::internal()));
         let mut response = result.unwrap_or_else(|error| error.to_response(id.as_str()));
 
         record.set_status(response.status().as_u16());
         let headers = response.headers_mut();
-        headers.insert(X_REQUEST_ID, id.to_header());
+        headers.insert(X_REQUEST_ID.clone(), id.to_header());
         context.cors.decorate(origin.as_ref(), headers);
         // The record is dropped here and the request thereby over, unless a stream holds it.
-        span.in_scope(|| drop(record));
         response
     }
 

@@ -51,7 +51,12 @@ impl Gathered {
 
     /// Takes a chunk, or a whole answer.
     pub(crate) fn add(&mut self, json: &[u8], redactor: &Redactor) -> Result<(), LlmError> {
-        let answer: Answer<'_> = serde_json::from_slice(json).map_err(|error| failure::unreadable(&error))?;
+        // Text is checked faster as a whole than string by string; what is no text may still be readable where it counts.
+        let answer: Answer<'_> = match std::str::from_utf8(json) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(json),
+        }
+        .map_err(|error| failure::unreadable(&error))?;
         if let Some(error) = answer.error {
             return Err(failure::reported(error, redactor));
         }

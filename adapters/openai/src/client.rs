@@ -50,9 +50,8 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// no sense `InvalidResponse`. The error's source says in one line what happened, and holds no credentials; of
 /// what a backend says only its codes are kept, since its texts may quote the conversation.
 pub struct OpenAiLlm {
-    endpoint: Endpoint,
-    /// The headers of a request for a whole answer, and for one in parts.
-    headers: [HeaderMap; 2],
+    /// Where a whole answer is asked for, and one in parts.
+    endpoints: [Endpoint; 2],
     model: ModelChoice,
     attempt_timeout: Duration,
     max_body: usize,
@@ -66,11 +65,10 @@ impl OpenAiLlm {
     /// # Errors
     /// When the URL or a header's value cannot be used, or TLS cannot be set up; see [`BuildError`].
     pub fn new(config: OpenAiConfig, http: &HttpClient, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
-        let headers = headers(&config)?;
-        let endpoint = http.endpoint(&config.base_url, &["chat", "completions"])?;
+        let [whole, streamed] =
+            headers(&config)?.map(|headers| http.endpoint(&config.base_url, &["chat", "completions"], headers));
         Ok(Self {
-            headers: headers.map(|headers| endpoint.headers(headers)),
-            endpoint,
+            endpoints: [whole?, streamed?],
             model: config.model,
             attempt_timeout: config.attempt_timeout.min(A_DAY),
             max_body: config.max_body,
@@ -83,14 +81,14 @@ impl OpenAiLlm {
         let model = self.model.pick(request.options.model.as_deref());
         let body = request::body(request, model);
         let streamed = request.delivery == Delivery::Streamed;
-        let headers = self.headers[usize::from(streamed)].clone();
+        let endpoint = &self.endpoints[usize::from(streamed)];
 
         // Asked in this order, so that this deadline is never before the turn's, which says more to a client.
         let left = request.deadline.since(self.clock.moment()).min(A_DAY);
         let now = Instant::now();
         let deadline = now + left;
         let mut due = pin!(sleep_until(deadline.min(now + self.attempt_timeout)));
-        let response = in_time(due.as_mut(), self.endpoint.post(headers, body)).await?;
+        let response = in_time(due.as_mut(), endpoint.post(body)).await?;
         let response = response.map_err(|error| failure::broken(error, &self.redactor))?;
         if !response.status.is_success() {
             return Err(self.refused(response, deadline).await);

@@ -5,8 +5,10 @@
 
 mod connect;
 mod error;
+mod plain;
 
 use std::{
+    collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
@@ -18,6 +20,7 @@ use futures_util::Stream;
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, PROXY_AUTHORIZATION, USER_AGENT},
+    uri::Authority,
 };
 use http_body_util::{BodyDataStream, Full};
 use hyper::body::Incoming;
@@ -27,7 +30,7 @@ use hyper_util::{
 };
 use url::Url;
 
-use self::connect::{Connector, Proxies, is_secure};
+use self::connect::{Proxies, Reach, SecureConnector, is_secure};
 pub(crate) use self::error::TransportError;
 use crate::config::BuildError;
 
@@ -37,25 +40,27 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(55);
 /// How often a quiet connection is checked. Without it, one that a firewall has forgotten would cost a whole attempt.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-type Pool = Client<Connector, Full<Bytes>>;
+type SecurePool = Client<SecureConnector, Full<Bytes>>;
 
 /// The connections that backends share. Cheap to clone.
 ///
-/// Pooled and kept alive; HTTP/2 where the endpoint offers it; redirects are not followed, since one would carry the key
-/// elsewhere; answers are not compressed, since what is saved in bytes would be paid in time. A request for which a kept
-/// connection turns out to be closed before anything was written goes to another one. The first backend with an `https`
-/// URL loads the system's root certificates; without one they are not needed, neither at start nor in the image.
+/// Pooled and kept alive; HTTP/2 where an endpoint with TLS offers it; redirects are not followed, since one would carry
+/// the key elsewhere; answers are not compressed, since what is saved in bytes would be paid in time. A request for which
+/// a kept connection turns out to be closed before anything was written goes to another one. The first backend with an
+/// `https` URL loads the system's root certificates; without one they are not needed, neither at start nor in the image.
 #[derive(Clone)]
 pub struct HttpClient {
     proxies: Arc<Proxies>,
     pools: Arc<Mutex<Pools>>,
 }
 
-/// One pool for each kind of URL, made when first needed.
+/// Made when first needed.
 #[derive(Default)]
 struct Pools {
-    plain: Option<Pool>,
-    secure: Option<Pool>,
+    /// One for each host.
+    plain: HashMap<Authority, Arc<plain::Pool>>,
+    /// One for all.
+    secure: Option<SecurePool>,
 }
 
 impl HttpClient {
@@ -82,8 +87,8 @@ impl HttpClient {
         Self { proxies: Arc::new(proxies), pools: Arc::default() }
     }
 
-    /// Where `path` below `base` is asked.
-    pub(crate) fn endpoint(&self, base: &str, path: &[&str]) -> Result<Endpoint, BuildError> {
+    /// Where `path` below `base` is asked, with these headers.
+    pub(crate) fn endpoint(&self, base: &str, path: &[&str], headers: HeaderMap) -> Result<Endpoint, BuildError> {
         let mut url = Url::parse(base.trim()).map_err(|_| BuildError::BaseUrl)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(BuildError::BaseUrl);
@@ -94,42 +99,44 @@ impl HttpClient {
         url.path_segments_mut().map_err(|()| BuildError::BaseUrl)?.pop_if_empty().extend(path);
         url.set_fragment(None);
         let uri: Uri = url.as_str().parse().map_err(|_| BuildError::BaseUrl)?;
-        let headers = self.headers(&uri)?;
-        Ok(Endpoint { pool: self.pool(is_secure(&uri))?, uri, headers })
-    }
-
-    /// The headers of every request to `uri`.
-    fn headers(&self, uri: &Uri) -> Result<HeaderMap, BuildError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("chat-agent/", env!("CARGO_PKG_VERSION"))));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let proxy = self.proxies.of(uri)?;
-        // Over TLS both are up to the connection: HTTP/2 has no such header, and a tunnel's proxy has been paid already.
-        if !is_secure(uri) {
-            let host = uri.authority().ok_or(BuildError::BaseUrl)?;
-            headers.insert(HOST, HeaderValue::from_str(host.as_str()).map_err(|_| BuildError::BaseUrl)?);
-            if let Some(credentials) = proxy.as_ref().and_then(|proxy| proxy.basic_auth()) {
-                headers.insert(PROXY_AUTHORIZATION, credentials.clone());
-            }
+        let mut all = HeaderMap::new();
+        all.insert(USER_AGENT, HeaderValue::from_static(concat!("chat-agent/", env!("CARGO_PKG_VERSION"))));
+        all.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        all.extend(headers);
+        if is_secure(&uri) {
+            // HTTP/2 has no `Host`, and a tunnel's proxy has been paid already: both are up to the connection.
+            self.proxies.of(&uri)?;
+            return Ok(Endpoint::Secure { pool: self.secure_pool()?.into(), uri, headers: all });
         }
-        Ok(headers)
+        let host = uri.authority().ok_or(BuildError::BaseUrl)?.clone();
+        all.insert(HOST, HeaderValue::from_str(host.as_str()).map_err(|_| BuildError::BaseUrl)?);
+        let proxy = self.proxies.of(&uri)?;
+        if let Some(credentials) = proxy.as_ref().and_then(|proxy| proxy.basic_auth()) {
+            all.insert(PROXY_AUTHORIZATION, credentials.clone());
+        }
+        let head = plain::request_head(&uri, proxy.is_some(), &all);
+        Ok(Endpoint::Plain { pool: self.plain_pool(host, uri), head })
     }
 
-    fn pool(&self, secure: bool) -> Result<Pool, BuildError> {
+    fn plain_pool(&self, host: Authority, uri: Uri) -> Arc<plain::Pool> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = if secure { &mut pools.secure } else { &mut pools.plain };
-        if let Some(pool) = slot {
+        let pool = pools.plain.entry(host);
+        pool.or_insert_with(|| Arc::new(plain::Pool::new(Reach::new(self.proxies.clone()), uri))).clone()
+    }
+
+    fn secure_pool(&self) -> Result<SecurePool, BuildError> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = &pools.secure {
             return Ok(pool.clone());
         }
-        let connector = Connector::new(self.proxies.clone(), secure)?;
         let pool = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .http2_keep_alive_interval(KEEP_ALIVE)
             .http2_keep_alive_while_idle(true)
-            .build(connector);
-        Ok(slot.insert(pool).clone())
+            .build(SecureConnector::new(Reach::new(self.proxies.clone()))?);
+        Ok(pools.secure.insert(pool).clone())
     }
 }
 
@@ -139,30 +146,30 @@ impl Default for HttpClient {
     }
 }
 
-/// A URL that can be asked.
-pub(crate) struct Endpoint {
-    pool: Pool,
-    uri: Uri,
-    headers: HeaderMap,
+/// A URL that can be asked, and the headers it is asked with.
+pub(crate) enum Endpoint {
+    Plain { pool: Arc<plain::Pool>, head: Box<[u8]> },
+    Secure { pool: Box<SecurePool>, uri: Uri, headers: HeaderMap },
 }
 
 impl Endpoint {
-    /// All headers of a request that is to have these.
-    pub(crate) fn headers(&self, own: HeaderMap) -> HeaderMap {
-        let mut headers = self.headers.clone();
-        headers.extend(own);
-        headers
-    }
-
-    /// Posts a body with headers that [`Endpoint::headers`] has made; resolves with the head of the answer. Dropping it,
-    /// or what it gives, ends the exchange.
-    pub(crate) async fn post(&self, headers: HeaderMap, body: Vec<u8>) -> Result<Response, TransportError> {
-        let mut request = Request::new(Full::from(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = headers;
-        let (head, body) = self.pool.request(request).await?.into_parts();
-        Ok(Response { status: head.status, headers: head.headers, body: Body(BodyDataStream::new(body)) })
+    /// Posts a body; resolves with the head of the answer. Dropping it, or what it gives, ends the exchange.
+    pub(crate) async fn post(&self, body: Vec<u8>) -> Result<Response, TransportError> {
+        match self {
+            Self::Plain { pool, head } => {
+                let (head, body) = plain::post(pool, head, &body).await?;
+                Ok(Response { status: head.status, headers: head.headers, body: Body::Plain(body) })
+            }
+            Self::Secure { pool, uri, headers } => {
+                let mut request = Request::new(Full::from(body));
+                *request.method_mut() = Method::POST;
+                *request.uri_mut() = uri.clone();
+                *request.headers_mut() = headers.clone();
+                let (head, body) = pool.request(request).await?.into_parts();
+                let body = Body::Secure(BodyDataStream::new(body));
+                Ok(Response { status: head.status, headers: head.headers, body })
+            }
+        }
     }
 }
 
@@ -183,13 +190,21 @@ impl Response {
 }
 
 /// A body as it comes in.
-pub(crate) struct Body(BodyDataStream<Incoming>);
+pub(crate) enum Body {
+    Plain(plain::Body),
+    Secure(BodyDataStream<Incoming>),
+}
 
 impl Stream for Body {
     type Item = Result<Bytes, TransportError>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = ready!(Pin::new(&mut self.0).poll_next(cx));
-        Poll::Ready(next.map(|chunk| chunk.map_err(TransportError::from)))
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.get_mut() {
+            Self::Plain(body) => Pin::new(body).poll_next(cx),
+            Self::Secure(body) => {
+                let next = ready!(Pin::new(body).poll_next(cx));
+                Poll::Ready(next.map(|piece| piece.map_err(TransportError::from)))
+            }
+        }
     }
 }

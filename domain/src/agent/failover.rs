@@ -70,12 +70,12 @@ impl Failover {
         loop {
             let began = self.clock.moment();
             let result = backend.llm.stream(request).await;
-            let count =
-                CallCount { name: &backend.name, took: self.clock.moment().since(began), failed: result.is_err() };
+            let ended = self.clock.moment();
+            let count = CallCount { name: &backend.name, took: ended.since(began), failed: result.is_err() };
             self.observer.llm_call(count);
             let error = match result {
                 Ok(stream) if request.delivery == Delivery::Whole => {
-                    self.note(backend, None);
+                    self.note(backend, None, ended);
                     return Ok(stream);
                 }
                 Ok(inner) => {
@@ -89,7 +89,7 @@ impl Failover {
                 }
                 Err(error) => error,
             };
-            self.note(backend, Some(error.kind));
+            self.note(backend, Some(error.kind), ended);
             let pause = self.pause(&error, retries, request.deadline);
             let cause = error.source.as_ref().map(tracing::field::display);
             tracing::warn!(
@@ -105,8 +105,8 @@ impl Failover {
         }
     }
 
-    fn note(&self, backend: &Backend, outcome: Option<LlmErrorKind>) {
-        note(&backend.breaker, &backend.name, outcome, self.clock.moment(), &*self.observer);
+    fn note(&self, backend: &Backend, outcome: Option<LlmErrorKind>, now: Moment) {
+        note(&backend.breaker, &backend.name, outcome, now, &*self.observer);
     }
 
     /// How long to wait before the same backend is asked once more; none if it is not.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use chat_domain::admission::{Verdict, limited_as};
-use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::{
     super::{Context, errors::ApiError, hash_key, request::RequestRecord, same_secret},
@@ -46,9 +46,12 @@ pub(super) async fn admit(context: &Context, headers: &HeaderMap, record: &Reque
     }
 }
 
+/// The header that carries a client's key.
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
 /// The key a client shows, in either of the two headers that mean the same.
 fn shown_key(headers: &HeaderMap) -> Option<&str> {
-    let own = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    let own = headers.get(&X_API_KEY).and_then(|value| value.to_str().ok());
     let bearer = || {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, token) = value.split_once(' ')?;

@@ -185,8 +185,11 @@ impl State {
         self.queue.is_none() && ttl.is_some_and(|ttl| now.since(self.used_at) >= ttl)
     }
 
+    /// A copy, with room for what the turn will add.
     fn memory(&self) -> Memory {
-        self.memory.iter().cloned().collect()
+        let mut memory = Vec::with_capacity(self.memory.len() + 2);
+        memory.extend(self.memory.iter().cloned());
+        memory
     }
 
     /// Appends, and keeps the last `keep` messages in no more space than they need.

@@ -1,7 +1,6 @@
 //! How connections come about: directly or through a proxy, with TLS or without.
 
 mod proxies;
-mod stream;
 
 use std::{
     sync::Arc,
@@ -13,13 +12,16 @@ use chat_domain::ports::BoxError;
 use futures_util::future::BoxFuture;
 use http::{Uri, uri::Scheme};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::{HttpConnector, proxy::Tunnel};
+use hyper_util::{
+    client::legacy::connect::{HttpConnector, proxy::Tunnel},
+    rt::TokioIo,
+};
 use rustls::{ClientConfig, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::{net::TcpStream, time::timeout};
 use tower_service::Service;
 
 pub(super) use self::proxies::Proxies;
-use self::stream::Stream;
 use super::KEEP_ALIVE;
 use crate::config::BuildError;
 
@@ -35,32 +37,25 @@ pub(super) fn is_secure(uri: &Uri) -> bool {
     uri.scheme() == Some(&Scheme::HTTPS)
 }
 
-/// Connects to hosts, with or without TLS, in bounded time.
+/// Connects to hosts with TLS, in bounded time.
 #[derive(Clone)]
-pub(super) enum Connector {
-    Plain(Reach),
-    Secure(HttpsConnector<Reach>),
-}
+pub(crate) struct SecureConnector(HttpsConnector<Reach>);
 
-impl Connector {
-    /// One for URLs of one kind. That of secure ones has the system's root certificates.
-    pub(super) fn new(proxies: Arc<Proxies>, secure: bool) -> Result<Self, BuildError> {
-        let reach = Reach::new(proxies);
-        if !secure {
-            return Ok(Self::Plain(reach));
-        }
+impl SecureConnector {
+    /// One with the system's root certificates.
+    pub(super) fn new(reach: Reach) -> Result<Self, BuildError> {
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(BuilderVerifierExt::with_platform_verifier)
             .map_err(|error| BuildError::Client(error.into()))?
             .with_no_client_auth();
         let secure = HttpsConnectorBuilder::new().with_tls_config(tls).https_only();
-        Ok(Self::Secure(secure.enable_all_versions().wrap_connector(reach)))
+        Ok(Self(secure.enable_all_versions().wrap_connector(reach)))
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<Stream>;
+impl Service<Uri> for SecureConnector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
@@ -69,29 +64,20 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let mut connector = self.clone();
-        Box::pin(async move {
-            let connecting = async {
-                match &mut connector {
-                    Self::Plain(reach) => reach.call(to).await.map(MaybeHttpsStream::Http),
-                    Self::Secure(tls) => tls.call(to).await,
-                }
-            };
-            let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
-            connected.map_err(std::io::Error::from)?
-        })
+        let connecting = self.0.call(to);
+        Box::pin(async { timeout(CONNECT_TIMEOUT, connecting).await.map_err(std::io::Error::from)? })
     }
 }
 
 /// Opens the way to a host; TLS is not its concern.
 #[derive(Clone)]
-pub(super) struct Reach {
+pub(crate) struct Reach {
     tcp: HttpConnector,
     proxies: Arc<Proxies>,
 }
 
 impl Reach {
-    fn new(proxies: Arc<Proxies>) -> Self {
+    pub(super) fn new(proxies: Arc<Proxies>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -101,31 +87,36 @@ impl Reach {
         Self { tcp, proxies }
     }
 
-    async fn open(mut self, to: Uri) -> Result<Stream, BoxError> {
-        let Some(proxy) = self.proxies.of(&to)? else {
-            return Ok(Stream::direct(self.tcp.call(to).await?));
-        };
-        if !is_secure(&to) {
-            return Ok(Stream::by_proxy(self.tcp.call(proxy.uri().clone()).await?));
-        }
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp);
+    /// Connects to the host of a URL without TLS, or to the proxy that has to be told of it with every request.
+    pub(super) async fn open(&self, to: &Uri) -> Result<TcpStream, BoxError> {
+        let proxy = self.proxies.of(to)?;
+        let to = proxy.map_or_else(|| to.clone(), |proxy| proxy.uri().clone());
+        let connected = timeout(CONNECT_TIMEOUT, self.tcp.clone().call(to)).await.map_err(std::io::Error::from)?;
+        Ok(connected?.into_inner())
+    }
+
+    /// Connects to the host of a secure URL, by a tunnel if that is the way.
+    async fn open_for_tls(self, to: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
+        let mut tcp = self.tcp;
+        let Some(proxy) = self.proxies.of(&to)? else { return Ok(tcp.call(to).await?) };
+        let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
         if let Some(credentials) = proxy.basic_auth() {
             tunnel = tunnel.with_auth(credentials.clone());
         }
-        Ok(Stream::direct(tunnel.call(to).await?))
+        Ok(tunnel.call(to).await?)
     }
 }
 
 impl Service<Uri> for Reach {
-    type Response = Stream;
+    type Response = TokioIo<TcpStream>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Stream, BoxError>>;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        Box::pin(self.clone().open(to))
+        Box::pin(self.clone().open_for_tls(to))
     }
 }

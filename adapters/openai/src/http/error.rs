@@ -22,6 +22,27 @@ impl TransportError {
         }
         Self { kind, cause }
     }
+
+    /// There is no way to the host. Only where it took too long is the time gone.
+    pub(super) fn unreached(error: &(dyn Error + 'static)) -> Self {
+        let late = is_timeout(error) || causes(error).any(is_timeout);
+        Self::new(if late { LlmErrorKind::Timeout } else { LlmErrorKind::Unavailable }, error)
+    }
+
+    /// A connection broke.
+    pub(super) fn lost(error: &io::Error) -> Self {
+        Self::new(LlmErrorKind::Unavailable, error)
+    }
+
+    /// A connection was closed before all was said.
+    pub(super) fn cut_off() -> Self {
+        Self { kind: LlmErrorKind::Unavailable, cause: "the connection was closed within the answer".to_owned() }
+    }
+
+    /// What came is no HTTP; the answer itself is not quoted.
+    pub(super) fn malformed(what: &str) -> Self {
+        Self { kind: LlmErrorKind::Unavailable, cause: format!("the answer is no HTTP: {what}") }
+    }
 }
 
 /// Before there was the head of an answer.

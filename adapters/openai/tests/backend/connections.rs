@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chat_domain::ports::llm::{Delivery, LlmErrorKind};
+use chat_domain::ports::llm::{Delivery, LlmErrorKind, LlmPort};
 use chat_openai::{BuildError, HttpClient, ModelChoice, OpenAiConfig, OpenAiLlm};
 use chat_test_support::{DeadPort, Reply, Upstream, assert_eventually};
 use tokio::{
@@ -17,7 +17,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::{BOTH, KEY, PATIENT, ask, clock, config, llm, llm_with, refusal};
+use crate::{BOTH, KEY, PATIENT, ask, clock, config, llm, llm_with, refusal, saying};
 
 /// A host that does not exist, so that only a proxy can have answered.
 const NOWHERE: &str = "http://model.invalid/v1";
@@ -172,6 +172,61 @@ async fn a_kept_connection_that_has_just_been_closed_is_replaced_unnoticed() {
         tokio::task::yield_now().await;
     }
     upstream.join().expect("as many connections as calls");
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_breaks_before_anything_is_written_is_replaced_unnoticed() {
+    let listener = net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let base_url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+    let ((close, told), (closed, is_closed)) = (mpsc::channel(), mpsc::channel());
+    let upstream = thread::spawn(move || {
+        for reads_all in [false, true] {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut request = Vec::new();
+            let end: &[u8] = if reads_all { b"\"stream\":false}" } else { b"\"stream\":false" };
+            while !request.ends_with(end) {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("more of the request");
+                request.extend(byte);
+            }
+            let answer = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+            stream.write_all((head + answer).as_bytes()).expect("a client that listens");
+            told.recv().expect("a test");
+            // With a byte that has not been read this is a reset, which the client's next write meets.
+            drop(stream);
+            closed.send(()).expect("a test");
+        }
+    });
+    let llm = llm_with(config(base_url, PATIENT));
+    for _ in 0..2 {
+        assert_eq!(ask(&llm, Delivery::Whole).await.expect("an answer").text, "hi");
+        close.send(()).expect("an upstream");
+        is_closed.recv().expect("an upstream");
+        // Without a look at the runtime in between: it does not know of the reset.
+    }
+    upstream.join().expect("a connection for each call");
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_question_is_the_answer() {
+    let listener = net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let base_url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+    let (answered, is_answered) = mpsc::channel();
+    let upstream = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        stream.read_exact(&mut [0]).expect("the beginning of the request");
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").expect("a client that listens");
+        is_answered.recv().expect("a test");
+        // The client is done: it neither sends the rest nor keeps the connection.
+        while stream.read(&mut [0; 64 * 1024]).is_ok_and(|read| read > 0) {}
+    });
+    let long = "long ".repeat(4 * 1024 * 1024);
+    let llm = llm_with(config(base_url, PATIENT));
+    let error = llm.stream(&saying(&long, Delivery::Whole)).await.err().expect("a refusal");
+    assert_eq!(error.kind, LlmErrorKind::Rejected);
+    answered.send(()).expect("an upstream");
+    upstream.join().expect("an end of the connection");
 }
 
 #[tokio::test]

@@ -87,8 +87,12 @@ fn said(role: Role, text: &str) -> Arc<Message> {
 }
 
 fn request(delivery: Delivery) -> LlmRequest {
+    saying("hello", delivery)
+}
+
+fn saying(text: &str, delivery: Delivery) -> LlmRequest {
     LlmRequest {
-        window: Window::new(None, &[], 9, said(Role::User, "hello"), PastRounds::Replay),
+        window: Window::new(None, &[], 9, said(Role::User, text), PastRounds::Replay),
         rounds: Vec::new(),
         tools: Arc::default(),
         tool_choice: ToolChoice::Auto,
