@@ -93,6 +93,8 @@ pub(crate) enum PhaseName {
     /// Streamed turns over 64 connections
     #[value(name = "streams-64")]
     Streams64,
+    /// Turns with one tool call, beside a bare MCP client
+    Tools,
     /// 10,000 sessions, 64 clients for a minute
     Soak,
 }

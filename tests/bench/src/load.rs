@@ -61,14 +61,16 @@ impl Outcome {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    /// Takes in what came of another part.
+    pub(crate) fn add(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
         self.stalls += other.stalls;
         self.errors += other.errors;
         self.example = self.example.take().or(other.example);
     }
 
-    fn fail(&mut self, example: impl ToString) {
+    /// Takes down what went wrong.
+    pub(crate) fn fail(&mut self, example: impl ToString) {
         self.errors += 1;
         self.example.get_or_insert_with(|| example.to_string());
     }

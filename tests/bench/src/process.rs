@@ -97,6 +97,16 @@ impl Tree {
         Self(tree)
     }
 
+    /// A process without its children.
+    pub(crate) fn alone(pid: u32) -> Self {
+        Self(vec![pid])
+    }
+
+    /// How many there are below the root.
+    pub(crate) fn children(&self) -> usize {
+        self.0.len() - 1
+    }
+
     /// User and system time that all of it has used so far.
     pub(crate) fn cpu(&self) -> Duration {
         let ticks: u64 = self.0.iter().filter_map(|&pid| ticks(pid)).sum();
@@ -107,6 +117,11 @@ impl Tree {
     pub(crate) fn rss(&self) -> u64 {
         self.0.iter().filter_map(|&pid| resident(pid)).sum()
     }
+}
+
+/// How many files a process has open.
+pub(crate) fn open_files(pid: u32) -> Result<usize, Failure> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
 fn pids() -> impl Iterator<Item = u32> {
@@ -160,11 +175,15 @@ mod tests {
             std::hint::spin_loop();
         }
         assert!(tree.cpu() >= Duration::from_millis(20));
+        assert!(open_files(std::process::id()).expect("a process") >= 3);
     }
 
     #[test]
     fn sees_children() {
         let child = Process::start(Command::new("sleep").arg("60")).expect("sleep starts");
-        assert!(Tree::of(std::process::id()).0.contains(&child.pid()));
+        let tree = Tree::of(std::process::id());
+        assert!(tree.0.contains(&child.pid()));
+        assert!(tree.children() >= 1);
+        assert_eq!(Tree::alone(std::process::id()).children(), 0);
     }
 }

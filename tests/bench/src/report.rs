@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::Failure;
 use crate::machine::Machine;
 use crate::rounds::{Figures, Rounds};
-use crate::targets::{Limit, NGINX, PASSTHROUGH, SERVICE, SSE_PROXY, Target};
+use crate::targets::{BARE_CLIENT, Limit, NGINX, PASSTHROUGH, SERVICE, SSE_PROXY, TOOLLESS, Target};
 
 /// Everything that was found out.
 #[derive(Debug, Serialize)]
@@ -114,7 +114,7 @@ pub(crate) fn rounds_table(title: &str, rounds: &Rounds) -> String {
         }
         table.push('\n');
     }
-    for reference in [NGINX, PASSTHROUGH, SSE_PROXY] {
+    for reference in [NGINX, PASSTHROUGH, SSE_PROXY, BARE_CLIENT, TOOLLESS] {
         // Stalls and memory are no ratios.
         let ratios = COLUMNS[..4].iter().map(|(_, figure, _)| rounds.ratio(SERVICE, reference, figure));
         let Some(ratios) = ratios.collect::<Option<Vec<f64>>>() else { continue };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Failure;
-use crate::load::{Check, Load, Questions};
+use crate::load::{Check, Load, Outcome, Questions};
 use crate::process::Tree;
 
 /// Before the first round, each program gets so much load for its pools and caches.
@@ -22,6 +22,15 @@ pub(crate) struct Contender {
     pub(crate) check: Check,
     /// A log to be emptied after each round.
     pub(crate) log: Option<PathBuf>,
+}
+
+/// What takes its turn in each round.
+pub(crate) trait Contend {
+    /// Its name in the figures.
+    fn name(&self) -> &'static str;
+
+    /// Puts it under load for so long; one of the wrong answers beside the figures.
+    async fn measure(&self, connections: usize, length: Duration) -> Result<(Figures, Option<String>), Failure>;
 }
 
 /// What one program did in one round.
@@ -55,15 +64,16 @@ pub(crate) struct Series {
 
 /// Runs the rounds.
 pub(crate) async fn alternate(
-    contenders: &[Contender],
+    contenders: &[impl Contend],
     connections: usize,
     rounds: u32,
     length: Duration,
 ) -> Result<Rounds, Failure> {
-    let series = |contender: &Contender| Series { name: contender.name, rounds: Vec::new() };
-    let mut result = Rounds { connections, contenders: contenders.iter().map(series).collect(), wrong_answer: None };
+    let names = contenders.iter().map(Contend::name);
+    let series = names.map(|name| Series { name, rounds: Vec::new() }).collect();
+    let mut result = Rounds { connections, contenders: series, wrong_answer: None };
     for contender in contenders {
-        contender.load(connections).run(Some(WARM_UP.min(length))).await?;
+        contender.measure(connections, WARM_UP.min(length)).await?;
     }
     for round in 0..rounds as usize {
         // Whoever begins finds another state of the machine: nobody always does.
@@ -77,25 +87,40 @@ pub(crate) async fn alternate(
     Ok(result)
 }
 
-impl Contender {
-    fn load(&self, connections: usize) -> Load {
-        Load {
+impl Contend for Contender {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn measure(&self, connections: usize, length: Duration) -> Result<(Figures, Option<String>), Failure> {
+        let load = Load {
             address: self.address,
             connections,
             questions: self.questions.clone(),
             status: 200,
             check: self.check.clone(),
+        };
+        let measured = Figures::of(&self.tree, load.run(Some(length))).await?;
+        if let Some(log) = &self.log {
+            std::fs::OpenOptions::new().write(true).open(log)?.set_len(0)?;
         }
+        Ok(measured)
     }
+}
 
-    async fn measure(&self, connections: usize, length: Duration) -> Result<(Figures, Option<String>), Failure> {
-        let before = self.tree.cpu();
-        let outcome = self.load(connections).run(Some(length)).await?;
-        let cpu = self.tree.cpu().saturating_sub(before);
+impl Figures {
+    /// Of processes while they are under a load; one of the wrong answers beside them.
+    pub(crate) async fn of(
+        tree: &Tree,
+        load: impl Future<Output = Result<Outcome, Failure>>,
+    ) -> Result<(Self, Option<String>), Failure> {
+        let before = tree.cpu();
+        let outcome = load.await?;
+        let cpu = tree.cpu().saturating_sub(before);
         let turns = outcome.latencies.len();
         let per_turn = |amount: f64| amount / turns.max(1) as f64;
         let milliseconds = |share| outcome.percentile(share).as_secs_f64() * 1e3;
-        let figures = Figures {
+        let figures = Self {
             turns,
             errors: outcome.errors,
             turns_per_second: turns as f64 / outcome.elapsed.as_secs_f64(),
@@ -103,11 +128,8 @@ impl Contender {
             p99_ms: milliseconds(0.99),
             cpu_us_per_turn: per_turn(cpu.as_secs_f64() * 1e6),
             stalls_per_1000_turns: per_turn(outcome.stalls as f64 * 1e3),
-            rss_mib: self.tree.rss() as f64 / f64::from(1 << 20),
+            rss_mib: tree.rss() as f64 / f64::from(1 << 20),
         };
-        if let Some(log) = &self.log {
-            std::fs::OpenOptions::new().write(true).open(log)?.set_len(0)?;
-        }
         Ok((figures, outcome.example))
     }
 }

@@ -37,6 +37,16 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it and waits for its first answer.
     pub(crate) async fn start(binary: &Path, folder: &Path, upstream: SocketAddr) -> Result<Self, Failure> {
+        Self::start_with(binary, folder, &format!("http://{upstream}/v1"), None).await
+    }
+
+    /// Starts it with the tools of this server, if any, which the folder's configuration describes.
+    pub(crate) async fn start_with(
+        binary: &Path,
+        folder: &Path,
+        model: &str,
+        tools: Option<&str>,
+    ) -> Result<Self, Failure> {
         if !binary.exists() {
             let binary = binary.display();
             return Err(format!("{binary} is not there: cargo build --release, or --binary PATH").into());
@@ -58,7 +68,8 @@ impl Service {
                     ("HOST", "127.0.0.1"),
                     ("PORT", "0"),
                 ])
-                .env("OPENROUTER_BASE_URL", format!("http://{upstream}/v1"))
+                .env("OPENROUTER_BASE_URL", model)
+                .envs(tools.map(|server| ("MCP_AGENT_SERVERS", server)))
                 .current_dir(folder)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -79,9 +90,14 @@ impl Service {
         Ok(Self { process, address, started_in: start.elapsed(), log })
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Its processes.
     pub(crate) fn tree(&self) -> Tree {
-        Tree::of(self.process.pid())
+        Tree::of(self.pid())
     }
 
     /// Its log: emptied now and then, lest a long run fill the disk.

@@ -15,6 +15,11 @@ pub(crate) const PASSTHROUGH: &str = "poem+reqwest";
 /// What parsing and flushing each event costs by itself.
 pub(crate) const SSE_PROXY: &str = "sse-proxy";
 
+/// What a tool server gives a client that does nothing else.
+pub(crate) const BARE_CLIENT: &str = "rmcp alone";
+/// What a turn costs when no tool is called in it.
+pub(crate) const TOOLLESS: &str = "chat-agent without tools";
+
 /// A figure and what it should be.
 #[derive(Debug, Serialize)]
 pub(crate) struct Target {
@@ -68,6 +73,30 @@ pub(crate) fn empty_session(kib: f64) -> Target {
 pub(crate) fn full_session(kib: f64) -> Target {
     let name = "Memory of a session with ten messages of 150 bytes";
     Target::new(name, kib, "KiB", Limit::AtMost(4.0))
+}
+
+/// Turns with a tool call.
+pub(crate) fn tool_turns(connections: usize, rounds: &Rounds) -> Vec<Target> {
+    let rate = rounds.ratio(SERVICE, BARE_CLIENT, |figures| figures.turns_per_second);
+    let cpu = rounds.median(SERVICE, |figures| figures.cpu_us_per_turn / 1e3);
+    let rate = rate.map(|rate| {
+        let name = format!("A tool call, {connections} connections: turns/s ÷ a bare client's calls/s");
+        Target::new(&name, rate, "×", Limit::AtLeast(0.5))
+    });
+    let cpu = cpu.map(|milliseconds| {
+        let name = format!("A tool call, {connections} connections: CPU per turn, our own");
+        Target::new(&name, milliseconds, "ms", Limit::AtMost(1.0))
+    });
+    rate.into_iter().chain(cpu).collect()
+}
+
+/// What is left behind by turns with a tool call.
+pub(crate) fn tool_traces(children: f64, files: f64) -> [Target; 2] {
+    [
+        // One that is missing is as wrong as one too many.
+        Target::new("A tool call: child processes come or gone", children.abs(), "", Limit::AtMost(0.0)),
+        Target::new("A tool call: files more open than before", files, "", Limit::AtMost(0.0)),
+    ]
 }
 
 /// The long run.

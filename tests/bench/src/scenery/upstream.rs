@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-use super::{listen, parent_gone};
+use super::{echo, listen, parent_gone};
 use crate::Failure;
 
 /// How many text deltas a stream has.
@@ -19,6 +19,9 @@ pub(crate) const STREAM_EVENTS: usize = 50;
 
 /// Begins the content of every answer that is not streamed.
 pub(crate) const MARK: &str = "An answer of the scripted upstream";
+
+/// Where every turn is answered with a tool call first, and with text when the tool's result is there.
+pub(crate) const WITH_TOOLS: &str = "/tools/v1";
 
 /// The length of every message.
 pub(crate) const MESSAGE_BYTES: usize = 150;
@@ -52,6 +55,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 
 struct Answers {
     completion: Vec<u8>,
+    tool_call: Vec<u8>,
     /// The head of the stream, then one write for each event.
     stream: Vec<Vec<u8>>,
     /// The latest question, for `GET /last`: what the service really sends.
@@ -60,12 +64,22 @@ struct Answers {
 
 impl Answers {
     fn new() -> Self {
-        let choice = json!({"index": 0, "finish_reason": "stop",
-            "message": {"role": "assistant", "content": message(MARK)}});
-        let body = json!({"id": "gen-1", "object": "chat.completion", "created": 1_700_000_000,
-            "model": "bench/model", "choices": [choice], "usage": usage()});
-        Self { completion: json_answer(body.to_string().as_bytes()), stream: stream(), last: RefCell::default() }
+        let function = json!({"name": echo::FUNCTION, "arguments": echo::arguments().to_string()});
+        let call = json!({"id": "call-1", "type": "function", "function": function});
+        Self {
+            completion: completion("stop", json!({"role": "assistant", "content": message(MARK)})),
+            tool_call: completion("tool_calls", json!({"role": "assistant", "content": null, "tool_calls": [call]})),
+            stream: stream(),
+            last: RefCell::default(),
+        }
     }
+}
+
+fn completion(finish_reason: &str, message: Value) -> Vec<u8> {
+    let choice = json!({"index": 0, "finish_reason": finish_reason, "message": message});
+    let body = json!({"id": "gen-1", "object": "chat.completion", "created": 1_700_000_000,
+        "model": "bench/model", "choices": [choice], "usage": usage()});
+    json_answer(body.to_string().as_bytes())
 }
 
 fn usage() -> Value {
@@ -122,6 +136,8 @@ async fn connection(mut stream: TcpStream, answers: Rc<Answers>) -> std::io::Res
                 for write in &answers.stream {
                     stream.write_all(write).await?;
                 }
+            } else if path(&buffer).starts_with(WITH_TOOLS.as_bytes()) && !has_result(body) {
+                stream.write_all(&answers.tool_call).await?;
             } else {
                 stream.write_all(&answers.completion).await?;
             }
@@ -159,6 +175,21 @@ fn wants_stream(body: &[u8]) -> bool {
     find(body, br#""stream":true"#).is_some()
 }
 
+/// What a POST is for.
+fn path(request: &[u8]) -> &[u8] {
+    request.strip_prefix(b"POST ").unwrap_or_default()
+}
+
+/// Whether the last message is what the tool has given back. Anything else gets another call, so that a tool that fails
+/// never leads to an answer that looks right.
+fn has_result(body: &[u8]) -> bool {
+    // Inside of texts, quotes are escaped.
+    let role = br#""role":""#;
+    let last = body.windows(role.len()).rposition(|window| window == role);
+    let last = last.map_or(body, |start| &body[start + role.len()..]);
+    last.starts_with(b"tool\"") && find(last, echo::TEXT.as_bytes()).is_some()
+}
+
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
@@ -179,5 +210,17 @@ mod tests {
         assert_eq!(content_length(head), 12);
         assert!(wants_stream(br#"{"model":"m","stream":true}"#));
         assert!(!wants_stream(br#"{"model":"m","stream":false}"#));
+        assert!(path(b"POST /tools/v1/chat/completions HTTP/1.1\r\n").starts_with(WITH_TOOLS.as_bytes()));
+    }
+
+    #[test]
+    fn calls_the_tool_until_it_has_given_its_result() {
+        // In the service's order of members.
+        let user = r#"{"role":"user","content":"\"role\":\"tool\""}"#.to_owned();
+        let tool = |text| format!(r#"{{"role":"tool","tool_call_id":"call-1","content":"{text}"}}"#);
+        let body = |messages: [&str; 2]| format!(r#"{{"messages":[{}],"tools":[]}}"#, messages.join(",")).into_bytes();
+        assert!(!has_result(&body([&tool(echo::TEXT), &user])));
+        assert!(has_result(&body([&user, &tool(echo::TEXT)])));
+        assert!(!has_result(&body([&user, &tool("The tool did not answer.")])));
     }
 }
