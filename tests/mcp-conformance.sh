@@ -1,10 +1,23 @@
 #!/usr/bin/env bash
 # Runs the protocol's own conformance suite against what is built here.
-# Usage: tests/mcp-conformance.sh [server|all]
+# Usage: tests/mcp-conformance.sh [server|client|all]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 what=${1:-all}
+
+# What the suite starts as a client: with the scenario in a variable, and the server's URL as the argument.
+if [ "$what" = as-client ]; then
+    agent=target/debug/chat-agent
+    export MCP_SERVER_URL=$2
+    case $MCP_CONFORMANCE_SCENARIO in
+    initialize) exec $agent mcp list ;;
+    tools_call) exec $agent mcp call default add_numbers '{"a": 5, "b": 3}' ;;
+    sse-retry) exec $agent mcp call default test_reconnection ;;
+    *) echo "no client for $MCP_CONFORMANCE_SCENARIO" >&2 && exit 2 ;;
+    esac
+fi
+
 tools=$PWD/target/test-tools/conformance/node_modules/.bin
 [ -x "$tools/conformance" ] || {
     echo "the conformance suite is missing: tests/setup.sh full" >&2
@@ -31,9 +44,14 @@ start() {
     url=http://$address/mcp
 }
 
-# scenario NAME: against `url`.
+# scenario NAME: a server's, against `url`.
 scenario() {
-    if conformance server --url "$url" --scenario "$1" >"$work/report" 2>&1; then
+    judge "$1" conformance server --url "$url" --scenario "$1"
+}
+
+# judge NAME COMMAND...
+judge() {
+    if "${@:2}" >"$work/report" 2>&1; then
         echo "ok      $1"
     else
         echo "FAILED  $1"
@@ -56,10 +74,19 @@ servers() {
     scenario json-schema-2020-12
 }
 
+clients() {
+    cargo build -q -p chat-agent
+    for name in initialize tools_call sse-retry; do
+        judge "$name" conformance client --command "$PWD/tests/mcp-conformance.sh as-client" --scenario "$name"
+    done
+}
+
 case "$what" in
-server | all) servers ;;
+server) servers ;;
+client) clients ;;
+all) servers && clients ;;
 *)
-    echo "usage: $0 [server|all]" >&2
+    echo "usage: $0 [server|client|all]" >&2
     exit 2
     ;;
 esac

@@ -85,7 +85,10 @@ async fn answers_are_finished_and_standard_output_is_the_protocols_alone() {
 }
 
 async fn ends_on(signal: Signal, mut command: Command) {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the binary");
+    // Not a pipe: what is read as a terminal is, where a read cannot be called off.
+    let (_open, input) = std::os::unix::net::UnixStream::pair().expect("a pair of sockets");
+    let input = std::os::fd::OwnedFd::from(input);
+    let mut child = command.stdin(input).stdout(Stdio::piped()).spawn().expect("the binary");
     // Signals count from the moment it listens to them; there is nothing to see of that.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let pid = Pid::from_raw(child.id().expect("running").try_into().expect("a pid")).expect("a pid");
