@@ -9,7 +9,7 @@ use chat_domain::ports::{
 use chat_local::system::{SystemClock, SystemRandom};
 use chat_mcp::{McpTools, Phase, ServerStatus};
 use clap::Subcommand;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{fail, print};
 use crate::{
@@ -45,7 +45,11 @@ pub(super) fn run(command: McpCommand, settings: &Settings) -> ExitCode {
         Ok(guard) => guard,
         Err(error) => return fail(&format!("the log cannot be set up: {error}")),
     };
-    if let McpCommand::Call { server, .. } = &command {
+    if let McpCommand::Call { server, arguments, .. } = &command {
+        // Before a server is started for it.
+        if let Err(error) = object(arguments) {
+            return fail(&error);
+        }
         let names: Vec<&str> = mcp.servers.iter().map(|server| server.name.as_str()).collect();
         if !names.contains(&server.as_str()) {
             return fail(&format!("there is no server {server}; configured are: {}", names.join(", ")));
@@ -101,13 +105,6 @@ impl Servers {
     }
 
     async fn call(&self, server: &str, tool: &str, arguments: &str) -> ExitCode {
-        let arguments: Box<RawValue> =
-            match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(arguments)
-                .and_then(|arguments| serde_json::value::to_raw_value(&arguments))
-            {
-                Ok(arguments) => arguments,
-                Err(error) => return fail(&format!("the arguments are no JSON object: {error}")),
-            };
         let catalogue = self.tools.catalogue();
         if let Some(status) = self.tools.servers().iter().find(|status| status.phase != Phase::Ready) {
             let why = status.last_error.as_deref().unwrap_or("it has not answered yet");
@@ -117,6 +114,10 @@ impl Servers {
         let Some(tool) = catalogue.tools().iter().find(|one| *one.name == *tool) else {
             let known: Vec<&str> = catalogue.tools().iter().map(|tool| &*tool.name).collect();
             return fail(&format!("{server} has no tool {tool}; it has: {}", known.join(", ")));
+        };
+        let arguments = match object(arguments) {
+            Ok(arguments) => arguments,
+            Err(error) => return fail(&error),
         };
         let outcome = self.tools.call(tool, &arguments, self.clock.moment().plus(Duration::MAX)).await;
         let printed = print(&format!("{}\n", outcome.content));
@@ -128,6 +129,13 @@ impl Servers {
             let _ = writeln!(std::io::stderr(), "MCP_LOG_STDERR=true shows what the servers themselves say about it.");
         }
     }
+}
+
+fn object(text: &str) -> Result<Box<RawValue>, String> {
+    let object: Result<Map<String, Value>, _> = serde_json::from_str(text);
+    object
+        .and_then(|object| serde_json::value::to_raw_value(&object))
+        .map_err(|error| format!("the arguments are no JSON object: {error}"))
 }
 
 fn describe(server: &ServerStatus, catalogue: &ToolCatalogue) -> String {

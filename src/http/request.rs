@@ -8,6 +8,7 @@ use std::{
 
 use chat_domain::{
     chat::TurnOutcome,
+    message::FinishedCall,
     session::{KeyHash, SessionId},
 };
 use poem::http::{HeaderName, HeaderValue, Method};
@@ -96,8 +97,10 @@ impl RequestRecord {
         let mut known = self.known();
         known.prompt_tokens = outcome.usage.as_ref().map(|usage| usage.prompt_tokens());
         known.completion_tokens = outcome.usage.as_ref().map(|usage| usage.completion_tokens());
-        known.tools =
-            outcome.message.rounds().iter().flat_map(|round| &round.calls).map(|call| call.tool.clone()).collect();
+        // A tool that no server has is the model's own word, and none for the log.
+        let calls = outcome.message.rounds().iter().flat_map(|round| &round.calls);
+        let name = |call: &FinishedCall| if call.server.is_empty() { "unknown".into() } else { call.tool.clone() };
+        known.tools = calls.map(name).collect();
     }
 }
 

@@ -4,19 +4,18 @@ use std::{collections::HashSet, sync::Arc};
 
 use chat_domain::ports::tools::{AbsentServer, Tool, ToolCatalogue};
 
-use crate::server::{Offer, Phase, Server};
+use crate::server::{Offer, Phase, Server, State};
 
 /// What OpenAI's API takes for a function's name, and all that followed it: 64 characters `[A-Za-z0-9_-]`.
 const NAME_MAX: usize = 64;
 
-/// The catalogue of these servers as they are now.
+/// The catalogue of these servers in these states.
 ///
 /// A server that is being connected to again still offers what it had: it mostly is back before it is called.
-pub(crate) fn of(servers: &[Arc<Server>]) -> ToolCatalogue {
+pub(crate) fn of(servers: &[(Arc<Server>, Arc<State>)]) -> ToolCatalogue {
     let (mut tools, mut absent) = (Vec::new(), Vec::new());
     let mut names = HashSet::new();
-    for server in servers {
-        let state = server.state();
+    for (server, state) in servers {
         // Names are given to all tools that are known, there or not: none changes because another server comes or goes.
         let known = state.tools.iter().filter_map(|offer| Some((function_name(&mut names, server, offer)?, offer)));
         if matches!(state.phase, Phase::Ready | Phase::Reconnecting) {
@@ -64,7 +63,9 @@ mod tests {
 
     fn catalogue(servers: &[(&str, &[&str], Phase)]) -> ToolCatalogue {
         let make = |(name, tools, phase): &(&str, &[&str], Phase)| {
-            server(name, tools.iter().map(|tool| offer(tool)).collect(), *phase)
+            let server = server(name, tools.iter().map(|tool| offer(tool)).collect(), *phase);
+            let state = server.state();
+            (server, state)
         };
         of(&servers.iter().map(make).collect::<Vec<_>>())
     }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, test_kill_process_group};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, BufReader},
@@ -143,6 +143,18 @@ impl Process {
             kill_group(group, Signal::KILL);
         }
         let _ = timeout(ENDING, self.child.wait()).await;
+        let gone = async {
+            // Its children are somebody else's to reap.
+            while self.group.is_some_and(|group| test_kill_process_group(group).is_ok()) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if timeout(ENDING, gone).await.is_ok()
+            && let Some(group) = self.group.take()
+        {
+            // Its number may be somebody else's from now on.
+            self.guard.forget(group);
+        }
     }
 }
 

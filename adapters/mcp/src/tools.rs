@@ -67,9 +67,10 @@ impl Shared {
     /// Makes the catalogue anew, after a server has changed.
     pub(crate) fn rebuild(&self) {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = Arc::new(catalogue::of(&self.servers));
-        *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = made;
-        let starting = self.servers.iter().any(|server| server.state().phase == Phase::Starting);
+        // One look at all states for both: who hears that nobody is starting finds all in the catalogue.
+        let states: Vec<_> = self.servers.iter().map(|server| (server.clone(), server.state())).collect();
+        *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalogue::of(&states));
+        let starting = states.iter().any(|(_, state)| state.phase == Phase::Starting);
         self.starting.send_if_modified(|before| std::mem::replace(before, starting) != starting);
     }
 }

@@ -1,0 +1,47 @@
+//! Servers that take their time to start.
+
+use std::time::{Duration, Instant};
+
+use chat_test_support::mcp::Servers;
+use serde_json::{Value, json};
+
+use crate::scene::{AT_ONCE, Scene};
+
+#[tokio::test]
+async fn a_turn_right_after_the_start_waits_for_the_tools() {
+    let servers = Servers::new().scripted("quick", &[]).scripted("slow", &["--start-after", "1.5"]);
+    let scene = Scene::of(&servers).await;
+    assert_eq!(scene.shown("slow").await["status"], "starting");
+    assert_eq!(scene.client.get("/health/ready").await.expect(200).body["status"], "degraded");
+    let answer = scene.ask("/slow_echo {\"text\": \"here\"}").await;
+    assert_eq!(answer.content(), "here");
+    assert_eq!(answer.body["message"]["metadata"]["unavailable_servers"], Value::Null);
+    let requests = scene.upstream.requests();
+    assert!(requests[0].tool_names().contains(&"quick_echo"), "the model was asked when all were there");
+}
+
+#[tokio::test]
+async fn a_turn_waits_no_longer_than_it_may() {
+    let servers = Servers::new().scripted("quick", &[]).scripted("never", &["--silent"]);
+    let began = Instant::now();
+    let scene = Scene::with(&servers, &[("MCP_START_TIMEOUT_SECONDS", "2")]).await;
+    let answer = scene.ask("/quick_echo {\"text\": \"here\"}").await;
+    let took = began.elapsed();
+    assert!((Duration::from_millis(1900)..2 * AT_ONCE).contains(&took), "{took:?}");
+    assert_eq!(answer.content(), "here");
+    assert_eq!(answer.body["message"]["metadata"]["unavailable_servers"], json!(["never"]));
+    // Who comes later does not wait again.
+    let again = Instant::now();
+    scene.ask("hi").await;
+    assert!(again.elapsed() < Duration::from_millis(1500), "{:?}", again.elapsed());
+    assert_eq!(scene.shown("never").await["status"], "starting");
+}
+
+#[tokio::test]
+async fn a_required_server_that_does_not_start_in_time_is_missed() {
+    let servers = Servers::new().scripted("never", &["--silent"]).with("required", true);
+    let scene = Scene::with(&servers, &[("MCP_START_TIMEOUT_SECONDS", "0.5")]).await;
+    assert_eq!(scene.post(&json!({"content": "hi"})).await.expect(503).code(), "tools_unavailable");
+    assert_eq!(scene.client.get("/health/ready").await.expect(503).body["status"], "unavailable");
+    assert_eq!(scene.upstream.requests().len(), 0, "no model was asked");
+}
