@@ -113,7 +113,11 @@ pub(crate) fn config(mcp: &Mcp) -> McpConfig {
         result_max_bytes: mcp.result_max_bytes,
         log_stderr: mcp.log_stderr,
         environment: environment(),
-        guard: this_program().map(|program| GuardCommand { program, args: vec![GUARD_SUBCOMMAND.to_owned()] }),
+        guard: this_program().map(|program| GuardCommand {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            program,
+            args: vec![GUARD_SUBCOMMAND.to_owned()],
+        }),
     }
 }
 

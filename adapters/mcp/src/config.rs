@@ -33,6 +33,8 @@ pub struct McpConfig {
 /// A program that does nothing but call [`guard::run`](crate::guard::run).
 #[derive(Debug, Clone)]
 pub struct GuardCommand {
+    /// What it is called in a list of processes.
+    pub name: String,
     /// The program.
     pub program: PathBuf,
     /// Its arguments.

@@ -98,6 +98,7 @@ impl Post {
         }
         let Some(command) = &self.command else { return };
         let started = Command::new(&command.program)
+            .arg0(&command.name)
             .args(&command.args)
             .env_clear()
             .stdin(Stdio::piped())
