@@ -68,6 +68,10 @@ test)
     # The programs alone: the package `mariadb-server` would also start a service.
     need mariadbd mariadb-server-core
     need mariadb mariadb-client-core
+    # Where services are started at once, this one is: tests do not mind, and start their own.
+    need redis-server redis-server
+    # Speaks MongoDB's protocol.
+    need_python_tools mongodb SecantusDB==0.7.0b3
     need_python_tools venv schemathesis==4.32.5
     # Other people's MCP servers, for the client's tests.
     need_python_tools mcp mcp-server-fetch==2026.10.24

@@ -1,1 +1,32 @@
-//! Redis behind the chat's ports.
+//! Redis behind the chat's ports: sessions and the order of their turns, rate limits, the bypass list and an archive, over
+//! one set of connections and one scheme of keys.
+//!
+//! - [`Redis`] holds the connections, which are made in the background and mended by themselves; each port is a view of it.
+//! - Every command is answered or has failed within [`PATIENCE`]; while there is no connection it fails at once.
+//! - What must happen in one step is a script (`scripts/`), and all keys of a script share a slot, so that the same code
+//!   serves a single server, Sentinel and Cluster. Each script may be sent again after an answer that was lost.
+//! - Time in scripts is Redis's own: replicas need no common clock.
+//! - Publish and subscribe only makes things faster. Whatever is told by it is found out by asking, too.
+//! - What Redis says in an error goes no further than its first word, since it may quote what was sent.
+//!
+//! Redis 6.2 or later.
+
+mod bypass;
+mod client;
+mod config;
+mod error;
+mod health;
+mod history;
+mod keys;
+mod limits;
+mod scripts;
+mod sessions;
+
+pub use bypass::RedisBypass;
+pub use client::{PATIENCE, Redis};
+pub use config::{BuildError, DEFAULT_PREFIX, RedisConfig};
+pub use error::Error;
+pub use health::RedisHealth;
+pub use history::RedisHistory;
+pub use limits::RedisLimiter;
+pub use sessions::{RedisSessions, SessionPolicy};

@@ -8,12 +8,16 @@
 pub mod client;
 pub mod mariadb;
 pub mod mcp;
+pub mod redis;
+pub mod secantus;
 pub mod service;
 mod temp;
 pub mod upstream;
 
 pub use client::{Answer, Client, Event, Events};
 pub use mariadb::MariaDb;
+pub use redis::{RedisCluster, RedisSentinels, RedisServer};
+pub use secantus::MongoDb;
 pub use service::{Exit, Launch, Service};
 pub use temp::TempDir;
 pub use upstream::{Cut, DeadPort, Gate, RecordedRequest, Reply, Upstream};

@@ -242,6 +242,8 @@ impl Database<'_> {
 fn shell(script: &str, folder: &Path, port: u16) -> Command {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("{PATH}\n{script}")).arg("sh").arg(folder).arg(port.to_string());
+    // A server that starts removes all temporary tables it finds, those of others, too, who crash of it.
+    command.env("TMPDIR", folder);
     command
 }
 

@@ -30,6 +30,10 @@ flags.add_argument("--sequential", action="store_true", help="one call at a time
 flags.add_argument("--say", help="write this to stderr at the start")
 flags.add_argument("--meeting", type=int, default=2, help="so many calls of meet wait for each other")
 flags.add_argument("--not-while", help="end at once while there is a file of this name")
+flags.add_argument("--flood-pings", action="store_true", help="ask on and read nothing once the tools are listed")
+flags.add_argument("--restless", action="store_true", help="say all the time that the tools have changed")
+flags.add_argument("--refuse-calls", help="answer each call with an error of this text")
+flags.add_argument("--peep", action="store_true", help="write down whether the parent's environment can be read")
 args = flags.parse_args()
 
 lock = threading.Lock()
@@ -69,6 +73,28 @@ def hang(call, seconds, until=None):
     with cancelling:
         while call not in cancelled and time.monotonic() < end and not (until and os.path.exists(until)):
             cancelling.wait(min(0.05 if until else 0.2, max(0, end - time.monotonic())))
+
+
+def flood():
+    number = 0
+    while True:
+        number += 1
+        send({"id": number, "method": "ping"})
+
+
+def never_rest():
+    while True:
+        time.sleep(0.02)
+        send({"method": "notifications/tools/list_changed"})
+
+
+def peep():
+    try:
+        with open(f"/proc/{os.getppid()}/environ", "rb") as file:
+            file.read()
+        journal("parent open")
+    except OSError:
+        journal("parent closed")
 
 
 def change():
@@ -143,11 +169,16 @@ def answer(message):
             if args.no_list:
                 return
             start = int(params.get("cursor") or 0)
+            if args.restless:
+                journal("listed")
             result = {"tools": tools()[start : start + 50]}
             if start + 50 < len(tools()):
                 result["nextCursor"] = str(start + 50)
         elif method == "tools/call":
             journal("call " + params["name"])
+            if args.refuse_calls:
+                send({"id": call_id, "error": {"code": -32000, "message": args.refuse_calls}})
+                return
             with lock:
                 running += 1
             try:
@@ -161,6 +192,8 @@ def answer(message):
             send({"id": call_id, "error": {"code": -32601, "message": f"no method {method}"}})
             return
         send({"id": call_id, "result": result})
+        if method == "tools/list" and args.flood_pings:
+            flood()
     except KeyError as error:
         send({"id": call_id, "error": {"code": -32602, "message": f"unknown tool {error}"}})
 
@@ -184,6 +217,10 @@ def main():
         for _ in range(100):
             print("this is no protocol", flush=True)
     time.sleep(args.start_after)
+    if args.peep:
+        peep()
+    if args.restless:
+        threading.Thread(target=never_rest, daemon=True).start()
     for line in sys.stdin.buffer:
         if args.silent or args.garbage:
             continue

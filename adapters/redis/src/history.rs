@@ -1,0 +1,170 @@
+//! The archive in Redis: [`RedisHistory`].
+
+mod read;
+mod stored;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chat_domain::{
+    message::Message,
+    ports::history::{ArchivedMessage, ArchivedSession, HistoryError, HistoryOp, HistoryStore, Page, SessionQuery},
+    session::{Session, SessionId},
+    time::Timestamp,
+};
+use fred::types::Value;
+use futures_util::future::join_all;
+
+use self::read::Counted;
+use crate::{
+    client::{Command, Inner},
+    error::Error,
+    scripts::{self, Lua},
+};
+
+/// How long it is remembered that a session was forgotten: longer than any other replica's spool may lie about with
+/// something of it that was not yet written.
+const FORGOTTEN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// An archive with the keys of the Python service, which can read it, and whose own it reads: a hash
+/// `NS:session:ID`, a list `NS:messages:ID` of JSON, a set `NS:sessions`.
+///
+/// Beside them are an index of the sessions by the time they were made (`{NS:sessions}:by_time`), the ids of a session's
+/// messages (`{NS:messages:ID}:ids`), and, for a month, a mark that a session was forgotten (`{NS:messages:ID}:forgotten`).
+///
+/// On a single server an operation is one step. In a cluster these lie in three slots, so there it is a sequence of
+/// steps, each of which may be repeated: a session is put in before its messages, and the mark is looked for together
+/// with the messages; whoever finds it takes out again what it has put in. So nothing is left of a session that is
+/// forgotten while it is being recorded.
+pub struct RedisHistory {
+    redis: Arc<Inner>,
+    namespace: Arc<str>,
+    counted: Counted,
+}
+
+impl RedisHistory {
+    pub(crate) fn new(redis: Arc<Inner>, namespace: &str) -> Self {
+        Self { redis, namespace: namespace.into(), counted: Counted::default() }
+    }
+
+    fn session_key(&self, id: SessionId) -> String {
+        format!("{}:session:{id}", self.namespace)
+    }
+
+    fn messages_key(&self, id: SessionId) -> String {
+        format!("{}:messages:{id}", self.namespace)
+    }
+
+    /// A script on the list of messages, their ids and the mark of a session that was forgotten; on a single server also
+    /// on what else there is of it.
+    fn script(&self, script: &'static Lua, id: SessionId) -> Command {
+        let list = self.messages_key(id);
+        let mut keys = vec![list.clone(), format!("{{{list}}}:ids"), format!("{{{list}}}:forgotten")];
+        if !self.redis.is_clustered() {
+            keys.extend([self.session_key(id), self.sessions_key(), self.index_key()]);
+        }
+        Command::script(script, keys).in_lane_of(&id).arg(id.to_string())
+    }
+
+    fn sessions_key(&self) -> String {
+        format!("{}:sessions", self.namespace)
+    }
+
+    fn index_key(&self) -> String {
+        format!("{{{}:sessions}}:by_time", self.namespace)
+    }
+
+    async fn record(&self, session: &Session, messages: &[Arc<Message>]) -> Result<(), HistoryError> {
+        let id = session.id;
+        let fields = stored::session(session);
+        let mut record = self.script(&scripts::RECORD, id).arg(score(session.created_at)).arg(2 * fields.len() as i64);
+        for (field, value) in &fields {
+            record = record.arg(*field).arg(value.as_str());
+        }
+        let stored_at = self.redis.clock.now();
+        for message in messages {
+            let stored = stored::message(message, stored_at).map_err(|error| HistoryError::Permanent(error.into()))?;
+            record = record.arg(message.id.0.to_string()).arg(stored);
+        }
+        if self.redis.is_clustered() {
+            let hash = Command::on("HSET", self.session_key(id));
+            let hash = fields.into_iter().fold(hash, |command, (field, value)| command.arg(field).arg(value));
+            let set = Command::on("SADD", self.sessions_key()).arg(id.to_string());
+            self.run_all([hash, set, self.put_in_index(session.created_at, id)]).await?;
+        }
+        let answer = self.redis.run(record).await.map_err(failed)?;
+        if self.redis.is_clustered() && answer.as_str().as_deref() == Some("forgotten") {
+            self.take_out(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, id: SessionId) -> Result<bool, HistoryError> {
+        let forget = self.script(&scripts::FORGET, id).arg(FORGOTTEN_FOR.as_millis() as i64);
+        let mut removed = self.redis.run(forget).await.map_err(failed)?.as_u64().unwrap_or_default();
+        if self.redis.is_clustered() {
+            removed += self.take_out(id).await?;
+        }
+        Ok(removed > 0)
+    }
+
+    /// Takes a session out, but for its messages; tells how much there was.
+    async fn take_out(&self, id: SessionId) -> Result<u64, HistoryError> {
+        let name = id.to_string();
+        let hash = Command::on("DEL", self.session_key(id));
+        let set = Command::on("SREM", self.sessions_key()).arg(name.as_str());
+        let index = Command::on("ZREM", self.index_key()).arg(name);
+        let answers = self.run_all([hash, set, index]).await?;
+        Ok(answers.iter().filter_map(Value::as_u64).sum())
+    }
+
+    async fn run_all<const N: usize>(&self, commands: [Command; N]) -> Result<Vec<Value>, HistoryError> {
+        let answers = join_all(commands.map(|command| self.redis.run(command))).await;
+        answers.into_iter().collect::<Result<_, _>>().map_err(failed)
+    }
+
+    fn put_in_index(&self, created_at: Timestamp, id: SessionId) -> Command {
+        Command::on("ZADD", self.index_key()).arg(score(created_at)).arg(id.to_string())
+    }
+}
+
+/// The index's score. Members of one score are in the order of their names: newest first, then by id.
+fn score(created_at: Timestamp) -> i64 {
+    -created_at.as_millis()
+}
+
+#[async_trait]
+impl HistoryStore for RedisHistory {
+    async fn apply(&self, op: &HistoryOp) -> Result<bool, HistoryError> {
+        match op {
+            HistoryOp::Open { session, prompt } => self.record(session, prompt.as_slice()).await.map(|()| true),
+            HistoryOp::Record { session, messages } => self.record(session, messages).await.map(|()| true),
+            HistoryOp::Forget { session } => self.forget(*session).await,
+        }
+    }
+
+    async fn sessions(&self, query: &SessionQuery) -> Result<Page<ArchivedSession>, HistoryError> {
+        self.read_sessions(query).await.map_err(failed)
+    }
+
+    async fn messages(
+        &self,
+        session: SessionId,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Option<Page<ArchivedMessage>>, HistoryError> {
+        self.read_messages(session, offset, limit).await.map_err(failed)
+    }
+
+    async fn ping(&self) -> Result<(), HistoryError> {
+        self.redis.run(Command::on("EXISTS", self.sessions_key())).await.map(drop).map_err(failed)
+    }
+}
+
+/// A key of ours that holds something else stays in the way; anything else may be another time.
+fn failed(error: Error) -> HistoryError {
+    match &error {
+        Error::Refused(word) if **word == *"WRONGTYPE" => HistoryError::Permanent(error.into()),
+        _ => HistoryError::Unavailable(error.into()),
+    }
+}

@@ -1,0 +1,179 @@
+//! How the archive is read.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
+use chat_domain::{
+    ports::history::{ArchivedMessage, ArchivedSession, Page, SessionQuery},
+    session::SessionId,
+    time::Timestamp,
+};
+use fred::types::Value;
+use futures_util::future::join_all;
+
+use super::{RedisHistory, score, stored};
+use crate::{client::Command, error::Error};
+
+/// Messages, or names of sessions, that are asked for at once: none of it keeps Redis busy for long.
+const AT_ONCE: i64 = 500;
+/// Looks that a listing takes at its page: each time those that are gone are taken out of the index.
+const MOST_LOOKS: usize = 10;
+
+/// How many sessions there were in the set and in the index when both were last compared, and nothing could be done
+/// about the difference: a set may name sessions that are nowhere to be found.
+#[derive(Default)]
+pub(super) struct Counted(Mutex<Option<(u64, u64)>>);
+
+impl Counted {
+    fn is_known(&self, counts: (u64, u64)) -> bool {
+        counts.0 == counts.1 || *self.0.lock().unwrap_or_else(PoisonError::into_inner) == Some(counts)
+    }
+
+    fn note(&self, counts: (u64, u64)) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(counts);
+    }
+}
+
+impl RedisHistory {
+    pub(super) async fn read_sessions(&self, query: &SessionQuery) -> Result<Page<ArchivedSession>, Error> {
+        self.complete_index().await?;
+        // Scores are negative: the latest time comes first.
+        let bound =
+            |time: Option<Timestamp>, none: &str| time.map_or_else(|| none.to_owned(), |time| score(time).to_string());
+        let (first, last) = (bound(query.until, "-inf"), bound(query.from, "+inf"));
+        let mut items = Vec::new();
+        for _ in 0..MOST_LOOKS {
+            let range = Command::on("ZRANGEBYSCORE", self.index_key()).arg(first.as_str()).arg(last.as_str());
+            let offset = i64::try_from(query.offset).unwrap_or(i64::MAX);
+            let names = self.redis.run(range.arg("LIMIT").arg(offset).arg(i64::from(query.limit))).await?;
+            let names: Vec<String> = names.into_array().iter().filter_map(Value::as_string).collect();
+            let (found, gone) = self.look_up(names).await?;
+            items = found;
+            if gone.is_empty() {
+                break;
+            }
+            let remove = Command::on("ZREM", self.index_key());
+            self.redis.run(gone.into_iter().fold(remove, Command::arg)).await?;
+        }
+        let count = self.redis.run(Command::on("ZCOUNT", self.index_key()).arg(first).arg(last)).await?;
+        Ok(Page { items, total: count.as_u64().ok_or(Error::Unreadable("the archive's index"))? })
+    }
+
+    /// The sessions of these names, and the names that have none.
+    async fn look_up(&self, names: Vec<String>) -> Result<(Vec<ArchivedSession>, Vec<String>), Error> {
+        let stored = names.iter().map(|name| async move {
+            let Ok(id) = name.parse::<SessionId>() else { return Ok(None) };
+            let fields = stored::FIELDS.into_iter().fold(Command::on("HMGET", self.session_key(id)), Command::arg);
+            Ok(stored::read_session(id, &self.redis.run(fields.in_lane_of(&id)).await?))
+        });
+        let stored: Vec<Option<ArchivedSession>> = join_all(stored).await.into_iter().collect::<Result<_, Error>>()?;
+        let (mut found, mut gone) = (Vec::new(), Vec::new());
+        for (name, stored) in names.into_iter().zip(stored) {
+            match stored {
+                Some(session) => found.push(session),
+                None => gone.push(name),
+            }
+        }
+        Ok((found, gone))
+    }
+
+    /// Puts sessions into the index that only the set names, since the Python service knows of no index, and takes out
+    /// those that the set no longer names. Two numbers tell whether there is anything to do.
+    async fn complete_index(&self) -> Result<(), Error> {
+        let counts = self.count_both().await?;
+        if self.counted.is_known(counts) {
+            return Ok(());
+        }
+        let (mut named, mut cursor) = (HashSet::new(), String::from("0"));
+        loop {
+            let scan = Command::on("SSCAN", self.sessions_key()).arg(cursor.as_str()).arg("COUNT").arg(AT_ONCE);
+            let mut answer = self.redis.run(scan).await?.into_array().into_iter();
+            cursor = answer.next().and_then(|cursor| cursor.as_string()).ok_or(Error::Unreadable("the archive"))?;
+            let names = answer.next().map(Value::into_array).unwrap_or_default();
+            named.extend(names.iter().filter_map(Value::as_string));
+            if cursor == "0" {
+                break;
+            }
+        }
+        let mut unnamed = Vec::new();
+        let mut offset = 0;
+        loop {
+            let range = Command::on("ZRANGE", self.index_key()).arg(offset).arg(offset + AT_ONCE - 1);
+            let names = self.redis.run(range).await?.into_array();
+            if names.is_empty() {
+                break;
+            }
+            offset += AT_ONCE;
+            unnamed.extend(names.iter().filter_map(Value::as_string).filter(|name| !named.remove(name)));
+        }
+        for names in unnamed.chunks(AT_ONCE as usize) {
+            let remove = Command::on("ZREM", self.index_key());
+            self.redis.run(names.iter().fold(remove, |command, name| command.arg(name.as_str()))).await?;
+        }
+        // What is left of the names is not in the index.
+        let missing: Vec<SessionId> = named.iter().filter_map(|name| name.parse().ok()).collect();
+        for ids in missing.chunks(AT_ONCE as usize) {
+            join_all(ids.iter().map(|id| self.add_to_index(*id))).await.into_iter().collect::<Result<(), _>>()?;
+        }
+        self.counted.note(self.count_both().await?);
+        Ok(())
+    }
+
+    async fn count_both(&self) -> Result<(u64, u64), Error> {
+        let set = self.redis.run(Command::on("SCARD", self.sessions_key())).await?;
+        let index = self.redis.run(Command::on("ZCARD", self.index_key())).await?;
+        let counts = set.as_u64().zip(index.as_u64());
+        counts.ok_or(Error::Unreadable("the archive"))
+    }
+
+    async fn add_to_index(&self, id: SessionId) -> Result<(), Error> {
+        let stored =
+            self.redis.run(Command::on("HGET", self.session_key(id)).arg("created_at").in_lane_of(&id)).await?;
+        match stored::created_at(&stored) {
+            Some(created_at) => self.redis.run(self.put_in_index(created_at, id)).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn read_messages(
+        &self,
+        id: SessionId,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Option<Page<ArchivedMessage>>, Error> {
+        let mut stored = Vec::new();
+        loop {
+            let from = stored.len() as i64;
+            let range = Command::on("LRANGE", self.messages_key(id)).arg(from).arg(from + AT_ONCE - 1);
+            let some = self.redis.run(range.in_lane_of(&id)).await?.into_array();
+            let is_last = (some.len() as i64) < AT_ONCE;
+            stored.extend(some);
+            if is_last {
+                break;
+            }
+        }
+        if stored.is_empty() {
+            let exists = self.redis.run(Command::on("EXISTS", self.session_key(id)).in_lane_of(&id)).await?;
+            return Ok((exists.as_u64() != Some(0)).then(Page::default));
+        }
+        // The order in which they came is not that in which they were said.
+        let mut visible = Vec::new();
+        for stored in &stored {
+            let bytes = stored.as_bytes().unwrap_or_default();
+            // One that nobody can read hides none of the others.
+            let Some((head, at)) = stored::Head::read(bytes).and_then(|head| head.at().map(|at| (head, at))) else {
+                continue;
+            };
+            if matches!(&*head.role, "user" | "assistant") {
+                visible.push((at, head.id, bytes));
+            }
+        }
+        // Messages without ids, of one time, stay in the order in which they came.
+        visible.sort_by_key(|(at, id, _)| (*at, *id));
+        let page = visible.iter().skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(limit as usize);
+        let items = page.map(|(_, _, bytes)| stored::read_message(bytes)).collect::<Result<_, _>>()?;
+        Ok(Some(Page { items, total: visible.len() as u64 }))
+    }
+}

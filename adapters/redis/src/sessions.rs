@@ -1,0 +1,210 @@
+//! Sessions in Redis: [`RedisSessions`].
+
+mod open;
+mod registry;
+mod renewal;
+mod ticket;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chat_domain::{
+    message::Message,
+    ports::sessions::{CreateError, Deletion, OpenError, Place, SessionStore, Snapshot, Unavailable},
+    session::{Caller, Session, SessionId},
+    time::Moment,
+};
+use fred::types::Value;
+use futures_util::future::join_all;
+
+use self::{open::Asked, registry::Registry, ticket::Seat};
+use crate::{
+    client::{Command, Inner},
+    error::Error,
+    scripts::{self, Lua},
+};
+
+/// Looks that a listing takes at its page: each time the dead are taken out of the index, and others move up.
+const MOST_LOOKS: usize = 10;
+
+/// What the operator decided about sessions in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionPolicy {
+    /// How long a session may be idle (`SESSION_TTL_SECONDS`); none: for ever.
+    pub ttl: Option<Duration>,
+    /// A turn whose replica has not been heard of for so long is taken for dead, and the next one let in.
+    pub lease: Duration,
+}
+
+impl SessionPolicy {
+    /// The usual lease: three missed renewals are no accident.
+    pub const LEASE: Duration = Duration::from_secs(15);
+}
+
+/// Keeps sessions in Redis, where all replicas share them.
+///
+/// A turn of a free session is two round trips. Nobody else is needed for it: what a turn may do is decided by the
+/// session's own keys, in which its ticket stands as long as it runs. A replica renews the leases of its running turns
+/// all together, and learns by it when one was deleted or passed over; messages on the replica's channel only make that
+/// faster.
+///
+/// Sessions that have expired leave the index by a sweep that one of the replicas makes every half a minute: until then
+/// they count in totals, but they are not listed.
+pub struct RedisSessions(Arc<Store>);
+
+pub(crate) struct Store {
+    redis: Arc<Inner>,
+    policy: SessionPolicy,
+    registry: Registry,
+}
+
+impl RedisSessions {
+    pub(crate) fn new(redis: Arc<Inner>, policy: SessionPolicy) -> Self {
+        let store = Arc::new(Store { redis, policy, registry: Registry::default() });
+        // Both end when the store does.
+        store.redis.runtime.spawn(renewal::keep_leases(Arc::downgrade(&store), store.redis.messages(), policy.lease));
+        store.redis.runtime.spawn(renewal::sweep_index(Arc::downgrade(&store)));
+        Self(store)
+    }
+}
+
+#[async_trait]
+impl SessionStore for RedisSessions {
+    async fn create(&self, session: Arc<Session>) -> Result<(), CreateError> {
+        let Store { redis, .. } = &*self.0;
+        let stored =
+            serde_json::to_string(&*session).map_err(|_| Error::Unreadable("a session")).map_err(Unavailable::from)?;
+        let owner = Caller::Client(session.owner.as_deref().copied());
+        let create = self.0.script(&scripts::CREATE, session.id).arg(stored).arg(caller_word(&owner));
+        redis.run(create).await.map_err(Unavailable::from)?;
+        // Afterwards: what is in the index and has no session is taken for expired.
+        let index = Command::on("ZADD", redis.keys.index()).arg(newest_first(&session)).arg(session.id.to_string());
+        if let Err(error) = redis.run(index.in_lane_of(&session.id)).await {
+            // Nobody will ever know its id.
+            let delete = self.0.script(&scripts::DELETE, session.id).arg(caller_word(&Caller::Operator));
+            let _ = redis.run(delete).await;
+            return Err(Unavailable::from(error).into());
+        }
+        Ok(())
+    }
+
+    async fn read(&self, id: SessionId, caller: &Caller) -> Result<Option<Snapshot>, Unavailable> {
+        let read = self.0.script(&scripts::READ, id).arg(caller_word(caller));
+        match Asked::read(self.0.redis.run(read).await?)? {
+            Asked::Open(snapshot) => Ok(Some(snapshot)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn delete(&self, id: SessionId, caller: &Caller) -> Result<Deletion, Unavailable> {
+        let Store { redis, .. } = &*self.0;
+        let delete = self.0.script(&scripts::DELETE, id).arg(caller_word(caller));
+        let deletion = match redis.run(delete).await?.as_str().as_deref() {
+            Some("foreign") => return Ok(Deletion::Foreign),
+            Some("deleted") => Deletion::Deleted,
+            _ => Deletion::Missing,
+        };
+        // The session is gone, whatever comes of this: the index is swept.
+        let _ = redis.run(Command::on("ZREM", redis.keys.index()).arg(id.to_string()).in_lane_of(&id)).await;
+        Ok(deletion)
+    }
+
+    async fn list(&self, offset: usize, limit: usize) -> Result<(Vec<Arc<Session>>, usize), Unavailable> {
+        let mut sessions = Vec::new();
+        for _ in 0..MOST_LOOKS {
+            let ids = self.0.indexed(offset, limit).await?;
+            let (found, dead) = self.0.look_up(&ids).await?;
+            sessions = found;
+            if dead.is_empty() {
+                break;
+            }
+            self.0.forget(dead).await?;
+        }
+        Ok((sessions, self.count().await?))
+    }
+
+    async fn count(&self) -> Result<usize, Unavailable> {
+        let Store { redis, .. } = &*self.0;
+        let count = redis.run(Command::on("ZCARD", redis.keys.index())).await?;
+        count.as_usize().ok_or(Error::Unreadable("the index of sessions").into())
+    }
+
+    async fn open_turn(&self, id: SessionId, caller: &Caller, deadline: Moment) -> Result<Place, OpenError> {
+        Seat::take(self.0.clone(), id, caller).open(deadline).await
+    }
+}
+
+impl Store {
+    /// A script of a session, with the arguments that all of them have.
+    fn script(&self, script: &'static Lua, id: SessionId) -> Command {
+        let ttl = self.policy.ttl.map_or(0, |ttl| millis(ttl).max(1));
+        let command = Command::script(script, self.redis.keys.session(id)).in_lane_of(&id);
+        command.arg(ttl).arg(self.redis.keys.channels())
+    }
+
+    /// Ids of the index, newest first.
+    async fn indexed(&self, offset: usize, limit: usize) -> Result<Vec<String>, Error> {
+        let last = offset.saturating_add(limit).min(i64::MAX as usize) as i64 - 1;
+        let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+        if last < offset {
+            return Ok(Vec::new());
+        }
+        let range = Command::on("ZRANGE", self.redis.keys.index()).arg(offset).arg(last);
+        let ids = self.redis.run(range).await?;
+        Ok(ids.into_array().iter().filter_map(Value::as_string).collect())
+    }
+
+    /// The sessions of these ids, and the ids that have none.
+    async fn look_up(&self, ids: &[String]) -> Result<(Vec<Arc<Session>>, Vec<String>), Error> {
+        let stored = join_all(ids.iter().map(|id| async move {
+            let Ok(id) = id.parse::<SessionId>() else { return Ok(Value::Null) };
+            let [session, ..] = self.redis.keys.session(id);
+            self.redis.run(Command::on("HGET", session).arg("s").in_lane_of(&id)).await
+        }));
+        let (mut sessions, mut dead) = (Vec::new(), Vec::new());
+        for (id, stored) in ids.iter().zip(stored.await) {
+            match stored? {
+                Value::Null => dead.push(id.clone()),
+                stored => sessions.push(Arc::new(read_session(&stored)?)),
+            }
+        }
+        Ok((sessions, dead))
+    }
+
+    /// Takes ids out of the index.
+    async fn forget(&self, ids: Vec<String>) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let remove = Command::on("ZREM", self.redis.keys.index());
+        self.redis.run(ids.into_iter().fold(remove, Command::arg)).await.map(drop)
+    }
+}
+
+/// On whose behalf, in a word: see `may_use` in `scripts/session.lua`.
+fn caller_word(caller: &Caller) -> String {
+    match caller {
+        Caller::Operator => "*".into(),
+        Caller::Client(None) => String::new(),
+        Caller::Client(Some(key)) => key.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+/// The index's score. Members of one score are in the order of their names: newest first, then by id.
+fn newest_first(session: &Session) -> i64 {
+    -session.created_at.as_millis()
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn read_session(stored: &Value) -> Result<Session, Error> {
+    let bytes = stored.as_bytes().ok_or(Error::Unreadable("a session"))?;
+    serde_json::from_slice(bytes).map_err(|_| Error::Unreadable("a session"))
+}
+
+fn read_message(stored: &Value) -> Result<Arc<Message>, Error> {
+    let bytes = stored.as_bytes().ok_or(Error::Unreadable("a message"))?;
+    serde_json::from_slice(bytes).map(Arc::new).map_err(|_| Error::Unreadable("a message"))
+}

@@ -1,0 +1,159 @@
+//! The archive, and that of the Python service, in one another's hands.
+
+use std::sync::Arc;
+
+use chat_domain::{
+    message::Role,
+    ports::history::{HistoryError, HistoryStore, SessionQuery},
+    session::SessionId,
+    testing::samples::{THEN, forget, open, record, session, turn},
+    time::Timestamp,
+};
+use chat_redis::RedisHistory;
+use chat_test_support::RedisServer;
+use serde_json::Value;
+
+use crate::scene::{fresh, prefix};
+
+const ALL: SessionQuery = SessionQuery { from: None, until: None, offset: 0, limit: 200 };
+
+async fn listed(history: &RedisHistory, query: SessionQuery) -> (Vec<SessionId>, u64) {
+    let page = history.sessions(&query).await.expect("an answer");
+    (page.items.iter().map(|archived| archived.session.id).collect(), page.total)
+}
+
+/// What the Python service leaves in Redis of a session that was made so many minutes after nine.
+fn by_python(namespace: &str, minutes: usize) -> SessionId {
+    let (server, id) = (RedisServer::shared(), session(0).id);
+    let at = format!("2024-05-01T09:{minutes:02}:00.123456+00:00");
+    let hash = format!("{namespace}:session:{id}");
+    server.cli(&[
+        "HSET",
+        &hash,
+        "id",
+        &id.to_string(),
+        "provider",
+        "mcp-agent",
+        "fallback_provider",
+        "",
+        "memory_limit",
+        "12",
+        "created_at",
+        &at,
+        "metadata",
+        r#"{"user": "sara", "n": 1}"#,
+    ]);
+    let list = format!("{namespace}:messages:{id}");
+    for (role, content) in
+        [("system", "be brief"), ("user", r"\u0633\u0644\u0627\u0645 \ud83d\ude00"), ("assistant", "hi")]
+    {
+        let message = format!(r#"{{"role": "{role}", "content": "{content}", "created_at": "{at}"}}"#);
+        server.cli(&["RPUSH", &list, &message]);
+    }
+    server.cli(&["SADD", &format!("{namespace}:sessions"), &id.to_string()]);
+    id
+}
+
+#[tokio::test]
+async fn what_the_python_service_wrote_is_read() {
+    let (redis, namespace) = (fresh().await, prefix());
+    let history = redis.history(&namespace);
+    let (early, late) = (by_python(&namespace, 1), by_python(&namespace, 2));
+    let ours = Arc::new(session(0));
+    history.apply(&open(&ours)).await.expect("archived");
+    assert_eq!(listed(&history, ALL).await, (vec![ours.id, late, early], 3));
+    let until = SessionQuery { until: Some("2024-05-01T09:01:30Z".parse().expect("a time")), ..ALL };
+    assert_eq!(listed(&history, until).await, (vec![early], 1));
+
+    let found = history.sessions(&ALL).await.expect("an answer").items.pop().expect("the early one");
+    assert_eq!(found.provider.as_deref(), Some("mcp-agent"));
+    assert_eq!((found.fallback_provider, found.session.memory_limit.get()), (None, 12));
+    assert_eq!(found.session.metadata.as_json(), r#"{"n":1,"user":"sara"}"#);
+    assert_eq!(found.session.created_at.to_string(), "2024-05-01T09:01:00.123Z");
+
+    let page = history.messages(early, 0, 50).await.expect("an answer").expect("the session");
+    let said: Vec<_> = page.items.iter().map(|one| (one.message.role, &*one.message.content)).collect();
+    assert_eq!(said, [(Role::User, "سلام 😀"), (Role::Assistant, "hi")]);
+    assert_eq!((page.total, page.items[0].stored_at.to_string()), (2, "2024-05-01T09:01:00.123Z".to_owned()));
+
+    // It takes one of them away, and a new one comes.
+    let server = RedisServer::shared();
+    server.cli(&["DEL", &format!("{namespace}:session:{late}"), &format!("{namespace}:messages:{late}")]);
+    server.cli(&["SREM", &format!("{namespace}:sessions"), &late.to_string()]);
+    assert_eq!(listed(&history, ALL).await, (vec![ours.id, early], 2));
+    let third = by_python(&namespace, 3);
+    assert_eq!(listed(&history, ALL).await, (vec![ours.id, third, early], 3));
+    assert!(
+        history
+            .apply(&forget(&Arc::new(chat_domain::session::Session { id: early, ..session(0) })))
+            .await
+            .expect("forgotten")
+    );
+    assert_eq!(listed(&history, ALL).await, (vec![ours.id, third], 2));
+}
+
+#[tokio::test]
+async fn what_we_write_the_python_service_reads() {
+    let (redis, namespace) = (fresh().await, prefix());
+    let history = redis.history(&namespace);
+    let session = Arc::new(session(0));
+    history.apply(&record(&session, &turn(1))).await.expect("archived");
+    let (server, id) = (RedisServer::shared(), session.id);
+    assert_eq!(server.cli(&["SISMEMBER", &format!("{namespace}:sessions"), &id.to_string()]), "1");
+    let field = |name: &str| server.cli(&["HGET", &format!("{namespace}:session:{id}"), name]);
+    assert_eq!(field("created_at"), Timestamp::from_millis(THEN).to_string());
+    assert_eq!((field("memory_limit").as_str(), field("metadata").as_str()), ("10", "{}"));
+    let list = server.cli(&["LRANGE", &format!("{namespace}:messages:{id}"), "0", "-1"]);
+    let messages: Vec<Value> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(messages.len(), 2);
+    assert_eq!((&messages[0]["role"], &messages[0]["content"]), (&"user".into(), &"q1".into()));
+    assert_eq!(messages[0]["created_at"], Timestamp::from_millis(THEN + 20).to_string());
+}
+
+#[tokio::test]
+async fn forgetting_leaves_nothing_but_the_mark() {
+    let (redis, namespace) = (fresh().await, prefix());
+    let history = redis.history(&namespace);
+    let session = Arc::new(session(0));
+    history.apply(&open(&session)).await.expect("archived");
+    history.apply(&record(&session, &turn(1))).await.expect("archived");
+    assert!(history.apply(&forget(&session)).await.expect("forgotten"));
+    let keys = RedisServer::shared().cli(&["KEYS", &format!("*{namespace}*")]);
+    assert_eq!(keys, format!("{{{namespace}:messages:{}}}:forgotten", session.id));
+    let ttl: i64 = RedisServer::shared().cli(&["PTTL", &keys]).parse().expect("a time");
+    assert!(ttl > 29 * 24 * 60 * 60 * 1000, "{ttl}");
+}
+
+/// Whatever prefix of its steps an operation was cut off after, applied again it is there once, and forgotten it is gone.
+#[tokio::test]
+async fn an_operation_that_was_cut_off_anywhere_is_completed() {
+    let (redis, namespace) = (fresh().await, prefix());
+    let history = redis.history(&namespace);
+    let server = RedisServer::shared();
+    for cut in 0..3 {
+        let session = Arc::new(session(cut));
+        let (hash, name) = (format!("{namespace}:session:{}", session.id), session.id.to_string());
+        let steps: [&[&str]; 2] = [&["HSET", &hash, "id", &name], &["SADD", &format!("{namespace}:sessions"), &name]];
+        for step in steps.iter().take(cut as usize) {
+            server.cli(step);
+        }
+        history.apply(&record(&session, &turn(1))).await.expect("archived");
+        let page = history.messages(session.id, 0, 10).await.expect("an answer").expect("the session");
+        assert_eq!(page.total, 2);
+        assert_eq!(listed(&history, ALL).await, (vec![session.id], 1));
+        // Of forgetting, the first step alone.
+        server.cli(&["DEL", &format!("{namespace}:messages:{name}"), &format!("{{{namespace}:messages:{name}}}:ids")]);
+        assert!(history.apply(&forget(&session)).await.expect("forgotten"));
+        assert_eq!(listed(&history, ALL).await, (vec![], 0));
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_kind_is_a_permanent_error() {
+    let (redis, namespace) = (fresh().await, prefix());
+    let history = redis.history(&namespace);
+    let session = Arc::new(session(0));
+    RedisServer::shared().cli(&["SET", &format!("{namespace}:messages:{}", session.id), "x"]);
+    let applied = history.apply(&record(&session, &turn(1))).await;
+    assert!(matches!(applied, Err(HistoryError::Permanent(_))), "{applied:?}");
+}

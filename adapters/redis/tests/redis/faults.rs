@@ -1,0 +1,312 @@
+//! Redis away, full, frozen, refusing: nothing hangs, nothing is lost that was promised, and all is well again by itself.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use chat_domain::{
+    admission::{BucketPolicy, parse_network},
+    ports::{
+        limits::{BypassList, Identity, RateLimiter},
+        sessions::{CommitError, Lost, OpenError, Place, SessionStore},
+    },
+    testing::{
+        conformance::eventually_within,
+        samples::{session, session_id},
+    },
+};
+use chat_redis::{Redis, RedisConfig, RedisSessions, SessionPolicy};
+use chat_test_support::{RedisServer, assert_eventually};
+use std::sync::Arc;
+
+use crate::{
+    line::Line,
+    load::Load,
+    scene::{ANYBODY, clock, commit, create, memory, open, place, prefix, replica, sessions, store},
+};
+
+/// What clients are promised.
+const BOUND: Duration = Duration::from_secs(2);
+
+async fn within_bounds<T>(what: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let output = what.await;
+    assert!(began.elapsed() < BOUND, "after {:?}", began.elapsed());
+    output
+}
+
+/// Sessions with so long a lease that nothing in a test happens because one has ended or was renewed.
+async fn patient(server: &RedisServer, prefix: &str) -> RedisSessions {
+    replica(&server.url(), prefix).await.sessions(SessionPolicy { ttl: None, lease: SessionPolicy::LEASE })
+}
+
+/// That every way to the sessions says in time that there is no way.
+async fn is_unavailable(store: &RedisSessions) {
+    let id = session_id();
+    assert!(within_bounds(store.create(Arc::new(session(0)))).await.is_err());
+    assert!(within_bounds(store.read(id, &ANYBODY)).await.is_err());
+    assert!(within_bounds(store.delete(id, &ANYBODY)).await.is_err());
+    let opened = within_bounds(place(store, id)).await.map(drop);
+    assert!(matches!(opened, Err(OpenError::Unavailable(_))), "{opened:?}");
+}
+
+async fn is_well_again(store: &RedisSessions) {
+    let works = async || {
+        let session = Arc::new(session(0));
+        store.create(session.clone()).await.is_ok() && place(store, session.id).await.is_ok()
+    };
+    eventually_within(&*clock(), Duration::from_secs(5), "sessions", works).await;
+}
+
+#[tokio::test]
+async fn forgotten_scripts_are_sent_again() {
+    let server = RedisServer::start();
+    let store = store(&server.url(), &prefix()).await;
+    let id = create(&store).await.id;
+    for n in 0..3 {
+        let opened = open(&store, id).await;
+        server.cli(&["SCRIPT", "FLUSH"]);
+        commit(opened, n).await.expect("a commit");
+        server.cli(&["SCRIPT", "FLUSH"]);
+    }
+    assert_eq!(memory(&store, id).await.len(), 6);
+}
+
+#[tokio::test]
+async fn an_emptied_redis_has_no_sessions_and_takes_new_ones() {
+    let server = RedisServer::start();
+    let store = store(&server.url(), &prefix()).await;
+    let id = create(&store).await.id;
+    let opened = open(&store, id).await;
+    server.cli(&["FLUSHALL"]);
+    server.cli(&["SCRIPT", "FLUSH"]);
+    let committed = commit(opened, 1).await;
+    assert!(matches!(committed, Err(CommitError::Lost(Lost::Deleted))), "{committed:?}");
+    assert!(store.read(id, &ANYBODY).await.expect("an answer").is_none());
+    assert_eq!(store.list(0, 10).await.expect("a list"), (vec![], 0));
+    let id = create(&store).await.id;
+    commit(open(&store, id).await, 2).await.expect("a commit");
+    assert_eq!(memory(&store, id).await, ["q2", "a2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_outlives_a_restart() {
+    let server = RedisServer::start_with(&["--appendfsync", "always"]);
+    let store = store(&server.url(), &prefix()).await;
+    let id = create(&store).await.id;
+    let opened = open(&store, id).await;
+    server.kill();
+    // Until it has been noticed: commits are not only sent again, they also wait for a connection.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (committed, ()) = tokio::join!(within_bounds(commit(opened, 1)), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::task::block_in_place(|| server.restart());
+    });
+    committed.expect("a commit");
+    assert_eq!(memory(&store, id).await, ["q1", "a1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_waits_outlives_a_restart_and_hints_come_again() {
+    let server = RedisServer::start_with(&["--appendfsync", "always"]);
+    let prefix = prefix();
+    let (ours, other) = (patient(&server, &prefix).await, patient(&server, &prefix).await);
+    let id = create(&ours).await.id;
+    let running = open(&ours, id).await;
+    let Ok(Place::Waiting(waiting)) = place(&other, id).await else { panic!("two turns at once") };
+    server.kill();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::task::block_in_place(|| server.restart());
+    commit(running, 1).await.expect("a commit");
+    let mut opened = waiting.await.expect("a turn");
+    assert_eq!(opened.memory.len(), 2);
+    // Both subscribe again as soon as they are connected.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    ours.delete(id, &ANYBODY).await.expect("an answer");
+    let lost = std::future::poll_fn(|cx| opened.ticket.poll_lost(cx));
+    let lost = tokio::time::timeout(Duration::from_millis(300), lost).await;
+    assert_eq!(lost.expect("told at once"), Lost::Deleted);
+}
+
+/// A commit that was carried out, but whose answer was lost with its connection, is stored once, and known to be.
+#[tokio::test]
+async fn a_lost_answer_stores_nothing_twice() {
+    let server = RedisServer::start();
+    let line = Line::to(&server, Duration::ZERO).await;
+    let store = store(&line.url(), &prefix()).await;
+    let id = create(&store).await.id;
+    for n in 0..3 {
+        let opened = open(&store, id).await;
+        line.lose_next_answer();
+        within_bounds(commit(opened, n)).await.expect("a commit");
+    }
+    assert_eq!(memory(&store, id).await, ["q0", "a0", "q1", "a1", "q2", "a2"]);
+    line.lose_next_answer();
+    commit(within_bounds(open(&store, id)).await, 3).await.expect("a commit");
+    assert!(line.lost() >= 4);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_an_error() {
+    let server = RedisServer::start();
+    let prefix = prefix();
+    let store = store(&server.url(), &prefix).await;
+    let id = create(&store).await.id;
+    server.cli(&["RPUSH", &format!("{prefix}:s:{{{id}}}:m"), "no message"]);
+    assert!(store.read(id, &ANYBODY).await.is_err());
+    assert!(matches!(place(&store, id).await, Err(OpenError::Unavailable(_))));
+    server.cli(&["DEL", &format!("{prefix}:s:{{{id}}}:m")]);
+    // The place that could not be used was given back.
+    within_bounds(async { commit(open(&store, id).await, 1).await.expect("a commit") }).await;
+}
+
+#[tokio::test]
+async fn a_turn_that_was_not_answered_in_time_is_given_back() {
+    let server = RedisServer::start();
+    let store = patient(&server, &prefix()).await;
+    let id = create(&store).await.id;
+    // So that Redis knows the script, and what it finds in its buffers does something.
+    commit(open(&store, id).await, 0).await.expect("a commit");
+    server.freeze();
+    let opened = within_bounds(place(&store, id)).await.map(drop);
+    assert!(matches!(opened, Err(OpenError::Unavailable(_))), "{opened:?}");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    server.thaw();
+    // Redis carries it out now: nobody must have to wait for its lease to end.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    within_bounds(async { commit(open(&store, id).await, 1).await.expect("a commit") }).await;
+}
+
+#[tokio::test]
+async fn a_read_only_redis_is_none() {
+    let server = RedisServer::start();
+    let store = store(&server.url(), &prefix()).await;
+    let id = create(&store).await.id;
+    let opened = open(&store, id).await;
+    server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    let session = Arc::new(session(0));
+    assert!(within_bounds(store.create(session)).await.is_err());
+    let committed = within_bounds(commit(opened, 1)).await;
+    assert!(matches!(committed, Err(CommitError::Unavailable(_))), "{committed:?}");
+    server.cli(&["REPLICAOF", "NO", "ONE"]);
+    is_well_again(&store).await;
+    commit(open(&store, id).await, 2).await.expect("a commit");
+    assert_eq!(memory(&store, id).await, ["q2", "a2"]);
+}
+
+#[tokio::test]
+async fn a_full_redis_takes_nothing_by_halves() {
+    let server = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]);
+    let store = store(&server.url(), &prefix()).await;
+    let id = create(&store).await.id;
+    commit(open(&store, id).await, 1).await.expect("a commit");
+    let opened = open(&store, id).await;
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(within_bounds(store.create(Arc::new(session(0)))).await.is_err());
+    let committed = within_bounds(commit(opened, 2)).await;
+    assert!(matches!(committed, Err(CommitError::Unavailable(_))), "{committed:?}");
+    assert!(matches!(within_bounds(place(&store, id)).await.map(drop), Err(OpenError::Unavailable(_))));
+    assert_eq!(memory(&store, id).await, ["q1", "a1"]);
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    within_bounds(async { commit(open(&store, id).await, 3).await.expect("a commit") }).await;
+    assert_eq!(memory(&store, id).await, ["q1", "a1", "q3", "a3"]);
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_told_without_them_and_tried_again() {
+    let server = RedisServer::start_with(&["--requirepass", "another"]);
+    let config = RedisConfig::new(format!("redis://:s3cr3t@{}/0", server.address()).into());
+    let redis = within_bounds(Redis::connect(&config, clock())).await.expect("a URL of Redis");
+    let store = sessions(&redis);
+    is_unavailable(&store).await;
+    let error = store.read(session_id(), &ANYBODY).await.expect_err("no session");
+    let told = format!("{error} {error:?} {redis:?} {config:?}");
+    assert!(!told.contains("s3cr3t") && !told.contains(&server.address()), "{told}");
+    server.cli(&["-a", "another", "CONFIG", "SET", "requirepass", "s3cr3t"]);
+    is_well_again(&store).await;
+}
+
+#[tokio::test]
+async fn down_at_the_start_is_no_error_and_noticed_when_over() {
+    let server = RedisServer::start();
+    server.kill();
+    let redis = within_bounds(replica(&server.url(), &prefix())).await;
+    let store = sessions(&redis);
+    is_unavailable(&store).await;
+    // At once: without a connection there is nothing to wait for.
+    let began = Instant::now();
+    assert!(store.read(session_id(), &ANYBODY).await.is_err());
+    assert!(began.elapsed() < Duration::from_millis(100), "after {:?}", began.elapsed());
+    server.restart();
+    is_well_again(&store).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_answer_is_given_up_in_time() {
+    let server = RedisServer::start();
+    let store = store(&server.url(), &prefix()).await;
+    server.freeze();
+    is_unavailable(&store).await;
+    is_unavailable(&store).await;
+    server.thaw();
+    is_well_again(&store).await;
+}
+
+#[tokio::test]
+async fn limits_and_the_bypass_list_without_redis() {
+    let server = RedisServer::start();
+    let redis = replica(&server.url(), &prefix()).await;
+    let (limiter, bypass) = (redis.limiter(BucketPolicy::new(1.0, 5).expect("a policy")), redis.bypass());
+    let address: IpAddr = "203.0.113.7".parse().expect("an address");
+    bypass.add(parse_network("203.0.113.0/24").expect("a network")).await.expect("added");
+    assert!(bypass.contains(address));
+    server.kill();
+    assert!(within_bounds(limiter.take(&[Identity::Ip(address)])).await.is_err());
+    assert!(within_bounds(bypass.list()).await.is_err());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(bypass.contains(address), "the last list that was known holds");
+    server.restart();
+    assert_eventually!(limiter.take(&[Identity::Ip(address)]).await.is_ok(), Duration::from_secs(5));
+    assert!(bypass.contains(address), "the list outlives the server's restart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_of_two_seconds_loses_and_doubles_nothing() {
+    let server = RedisServer::start();
+    let load = Load::begin(&server.url()).await;
+    load.goes_on(50, Duration::from_secs(10)).await;
+    server.pause(Duration::from_secs(2));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    load.goes_on(50, Duration::from_secs(10)).await;
+    let slowest = load.end(false).await;
+    assert!(slowest < BOUND, "{slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frozen_for_three_seconds_loses_and_doubles_nothing() {
+    let server = RedisServer::start();
+    let load = Load::begin(&server.url()).await;
+    load.goes_on(50, Duration::from_secs(10)).await;
+    server.freeze();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    server.thaw();
+    load.goes_on(50, Duration::from_secs(10)).await;
+    let slowest = load.end(false).await;
+    assert!(slowest < BOUND, "{slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_and_restarted_loses_and_doubles_nothing() {
+    let server = RedisServer::start_with(&["--appendfsync", "always"]);
+    let load = Load::begin(&server.url()).await;
+    for _ in 0..3 {
+        load.goes_on(50, Duration::from_secs(10)).await;
+        tokio::task::block_in_place(|| server.kill());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::task::block_in_place(|| server.restart());
+    }
+    load.goes_on(50, Duration::from_secs(10)).await;
+    let slowest = load.end(false).await;
+    assert!(slowest < BOUND, "{slowest:?}");
+}

@@ -1,0 +1,12 @@
+//! Redis behind the chat's ports, against real servers.
+
+mod archive;
+mod conformance;
+mod contents;
+mod faults;
+mod line;
+mod load;
+mod replicas;
+mod scene;
+mod topologies;
+mod trips;
