@@ -1,0 +1,141 @@
+//! The indexes: those of the Python service, and ours.
+
+use futures_util::TryStreamExt;
+use mongodb::{
+    Collection, IndexModel,
+    bson::{Bson, Document, doc},
+    error::Error,
+    options::IndexOptions,
+};
+
+use crate::{
+    collections::Collections,
+    error::{DUPLICATE, PrepareError, UNAUTHORIZED, code},
+};
+
+/// There is no such collection yet.
+const NO_COLLECTION: i32 = 26;
+
+struct Index<'a> {
+    collection: &'a Collection<Document>,
+    keys: Document,
+    is_unique: bool,
+    /// Documents that lack this member are not in it.
+    only_with: Option<&'static str>,
+    /// Whether nothing works without it; else it would only be slower.
+    is_needed: bool,
+}
+
+/// Makes the indexes that are missing, and the collections with them, and finds out whether we may write.
+pub(crate) async fn prepare(collections: &Collections) -> Result<(), PrepareError> {
+    let Collections { sessions, messages, forgotten, .. } = collections;
+    let plain = |collection, keys| Index { collection, keys, is_unique: false, only_with: None, is_needed: false };
+    let unique = |collection, keys| Index { is_unique: true, is_needed: true, ..plain(collection, keys) };
+    let wanted = [
+        unique(sessions, doc! {"namespace": 1, "id": 1}),
+        // Read backwards: the newest first.
+        plain(sessions, doc! {"namespace": 1, "created_at": 1, "id": -1}),
+        plain(messages, doc! {"namespace": 1, "session_id": 1}),
+        // The Python service's messages have no identity, and are not all the same for that.
+        Index { only_with: Some("message_id"), ..unique(messages, doc! {"namespace": 1, "message_id": 1}) },
+        unique(forgotten, doc! {"namespace": 1, "id": 1}),
+    ];
+    for index in wanted {
+        index.ensure().await?;
+    }
+    for collection in [sessions, messages, forgotten] {
+        may_write(collection).await?;
+    }
+    Ok(())
+}
+
+async fn may_write(collection: &Collection<Document>) -> Result<(), PrepareError> {
+    // Nothing has this id: it only shows whether we may.
+    match collection.delete_one(doc! {"_id": "a right"}).await {
+        Ok(_) => Ok(()),
+        Err(error) if code(&error).is_some_and(|(code, _)| code == UNAUTHORIZED) => {
+            let database = &collection.namespace().db;
+            let statement = format!("db.grantRolesToUser(USER, [{{role: \"readWrite\", db: \"{database}\"}}])");
+            Err(PrepareError::Forbidden { statement })
+        }
+        Err(error) => Err(PrepareError::of(&error)),
+    }
+}
+
+impl Index<'_> {
+    async fn ensure(&self) -> Result<(), PrepareError> {
+        let existing = match self.existing().await {
+            Ok(existing) => existing,
+            Err(error) if code(&error).is_some_and(|(code, _)| code == NO_COLLECTION) => Vec::new(),
+            Err(error) => return Err(PrepareError::of(&error)),
+        };
+        if existing.iter().any(|index| self.is(index)) {
+            return Ok(());
+        }
+        let statement = self.statement();
+        let Err(error) = self.collection.create_index(self.model()).await else {
+            tracing::info!(%statement, "changed the history database");
+            return Ok(());
+        };
+        match code(&error) {
+            Some((UNAUTHORIZED, _)) if self.is_needed => Err(PrepareError::Forbidden { statement }),
+            Some((DUPLICATE, _)) => {
+                let collection = self.collection.name();
+                Err(PrepareError::Refused(format!(
+                    "{collection} holds doubles, and so cannot get its index: {statement}"
+                )))
+            }
+            Some(_) if !self.is_needed => {
+                let error = PrepareError::of(&error);
+                tracing::warn!(%error, %statement, "reading history will be slow without this");
+                Ok(())
+            }
+            _ => Err(PrepareError::of(&error)),
+        }
+    }
+
+    async fn existing(&self) -> Result<Vec<IndexModel>, Error> {
+        self.collection.list_indexes().await?.try_collect().await
+    }
+
+    /// Whether the other one does what this one is for, whatever it is called.
+    fn is(&self, other: &IndexModel) -> bool {
+        let is_unique = other.options.as_ref().is_some_and(|options| options.unique == Some(true));
+        is_unique >= self.is_unique && directions(&other.keys) == directions(&self.keys)
+    }
+
+    fn model(&self) -> IndexModel {
+        let options = IndexOptions::builder()
+            .unique(self.is_unique.then_some(true))
+            .partial_filter_expression(self.filter())
+            .build();
+        IndexModel::builder().keys(self.keys.clone()).options(options).build()
+    }
+
+    fn filter(&self) -> Option<Document> {
+        self.only_with.map(|member| doc! {member: {"$exists": true}})
+    }
+
+    /// What an operator would run.
+    fn statement(&self) -> String {
+        let mut options = Document::new();
+        if self.is_unique {
+            options.insert("unique", true);
+        }
+        if let Some(filter) = self.filter() {
+            options.insert("partialFilterExpression", filter);
+        }
+        format!("db.getCollection({:?}).createIndex({}, {options})", self.collection.name(), self.keys)
+    }
+}
+
+/// Keys in their order, with the numbers that servers give in one type or another.
+fn directions(keys: &Document) -> Vec<(&str, Option<i64>)> {
+    let direction = |value: &Bson| match value {
+        Bson::Int32(number) => Some(i64::from(*number)),
+        Bson::Int64(number) => Some(*number),
+        Bson::Double(number) => Some(*number as i64),
+        _ => None,
+    };
+    keys.iter().map(|(key, value)| (key.as_str(), direction(value))).collect()
+}

@@ -1,0 +1,147 @@
+//! How the indexes come to be, and what happens where they cannot.
+
+use std::sync::Arc;
+
+use chat_domain::{
+    ports::history::HistoryStore,
+    testing::samples::{session, turn},
+};
+use chat_mongodb::{BuildError, MongoDbConfig, MongoDbHistory};
+use chat_test_support::{DeadPort, MongoDb};
+use futures_util::{TryStreamExt, future::join_all};
+use mongodb::bson::{Document, doc};
+
+use crate::scene::{ALL, clock, config, config_of, contents, keep, open, sessions, stranger, told};
+
+#[tokio::test]
+async fn the_indexes_are_made_once_by_whoever_comes_first() {
+    let config = config();
+    let processes: Vec<_> = (0..4).map(|_| open(config.clone())).collect();
+    for prepared in join_all(processes.iter().map(MongoDbHistory::prepare)).await {
+        prepared.expect("prepared");
+    }
+    let database = stranger(&config).await;
+    let keys = async |collection: &str| {
+        let listing = database.collection::<Document>(collection).list_indexes().await.expect("a list");
+        let indexes: Vec<_> = listing.try_collect().await.expect("a list");
+        let mut keys: Vec<String> = indexes
+            .iter()
+            .map(|index| {
+                let keys: Vec<_> = index.keys.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+                let options = index.options.as_ref();
+                let unique = options.and_then(|options| options.unique).unwrap_or_default();
+                let partial = options.is_some_and(|options| options.partial_filter_expression.is_some());
+                format!("{} {unique} {partial}", keys.join(","))
+            })
+            .collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(
+        keys("chat_sessions").await,
+        ["_id:1 false false", "namespace:1,created_at:1,id:-1 false false", "namespace:1,id:1 true false"]
+    );
+    assert_eq!(
+        keys("chat_messages").await,
+        ["_id:1 false false", "namespace:1,message_id:1 true true", "namespace:1,session_id:1 false false"]
+    );
+    assert_eq!(keys("chat_sessions_forgotten").await, ["_id:1 false false", "namespace:1,id:1 true false"]);
+}
+
+#[tokio::test]
+async fn doubles_that_make_an_index_impossible_are_named_at_the_start() {
+    let config = config();
+    let twice = doc! {"namespace": "chat_history", "id": "x"};
+    let theirs = stranger(&config).await.collection::<Document>("chat_sessions");
+    theirs.insert_many([twice.clone(), twice]).await.expect("inserted");
+    let error = open(config).prepare().await.expect_err("doubles");
+    assert!(error.is_permanent() && error.to_string().contains("createIndex"), "{error}");
+}
+
+#[tokio::test]
+async fn lists_and_sessions_are_read_by_an_index() {
+    let config = config();
+    let history = open(config.clone());
+    for n in 0..30 {
+        keep(&history, &Arc::new(session(n)), &turn(1)).await;
+    }
+    let database = stranger(&config).await;
+    let explain = async |collection: &str, filter: Document, sort: Document| {
+        let find = doc! {"find": collection, "filter": filter, "sort": sort};
+        let plan = database.run_command(doc! {"explain": find, "verbosity": "queryPlanner"}).await.expect("a plan");
+        plan.get_document("queryPlanner").expect("a plan").get_document("winningPlan").expect("a plan").to_string()
+    };
+    let id = session(0).id.to_string();
+    let list = explain("chat_sessions", doc! {"namespace": "chat_history"}, doc! {"created_at": -1, "id": 1}).await;
+    assert!(list.contains("IXSCAN") && !list.contains("\"COLLSCAN\""), "{list}");
+    // Without the condition on roles, beside which this server uses no index; MongoDB does.
+    let visible = doc! {"namespace": "chat_history", "session_id": id};
+    let read = explain("chat_messages", visible, doc! {"created_at": 1, "message_id": 1, "_id": 1}).await;
+    assert!(read.contains("namespace_1_session_id_1"), "{read}");
+}
+
+#[tokio::test]
+async fn names_and_uris_that_are_none_are_refused_without_being_quoted() {
+    let right = config();
+    for uri in
+        ["", "http://h/", "mongodb://u:s3cret@", "mongodb://u:s3/c@ret@h/", "mongodb://u:s3cret@h/?maxPoolSize=s3cret"]
+    {
+        let error =
+            MongoDbHistory::new(MongoDbConfig { uri: uri.into(), ..right.clone() }, clock()).expect_err("no URI");
+        assert!(matches!(error, BuildError::Uri), "{error}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("s3"), "{shown}");
+    }
+    for name in ["", "a$b", "system.users", "a\0b", ".x"] {
+        for config in [
+            MongoDbConfig { session_collection: name.to_owned(), ..right.clone() },
+            MongoDbConfig { message_collection: name.to_owned(), ..right.clone() },
+        ] {
+            assert!(matches!(MongoDbHistory::new(config, clock()), Err(BuildError::Collection(_))), "{name}");
+        }
+    }
+    let same = MongoDbConfig { message_collection: "chat_sessions_forgotten".to_owned(), ..right.clone() };
+    assert!(matches!(MongoDbHistory::new(same, clock()), Err(BuildError::SameCollection(_))));
+    let database = MongoDbConfig { database: "a.b".to_owned(), ..right.clone() };
+    assert!(matches!(MongoDbHistory::new(database, clock()), Err(BuildError::Database(_))));
+
+    // What is a value may be anything.
+    let history = open(MongoDbConfig { namespace: "{$ne: 1} '\"".to_owned(), ..right.clone() });
+    let session = Arc::new(session(0));
+    keep(&history, &session, &turn(1)).await;
+    assert_eq!(contents(&history, session.id).await, ["q1", "a1"]);
+    assert_eq!(sessions(&open(right), &ALL).await.total, 0);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_permanent_and_a_server_that_is_down_is_not() {
+    let server = MongoDb::start();
+    let right = config_of(&server);
+    let database = stranger(&MongoDbConfig { database: "admin".to_owned(), ..right.clone() }).await;
+    let user = doc! {"createUser": "tester", "pwd": "s3cret", "roles": [{"role": "root", "db": "admin"}]};
+    database.run_command(user).await.expect("a user");
+    server.restart_with("--auth");
+    let at = |login: &str, address: &str| {
+        open(MongoDbConfig { uri: format!("mongodb://{login}@{address}/").into(), ..right.clone() })
+    };
+    let address = server.uri().trim_start_matches("mongodb://");
+    at("tester:s3cret", address).prepare().await.expect("prepared");
+
+    let dead = DeadPort::take();
+    for (history, is_permanent, says) in [
+        (at("tester:wr0ng", address), true, "password"),
+        (at("nobody:wr0ng", address), true, "password"),
+        (at("tester:s3cret", &dead.address().to_string()), false, "refused"),
+        (at("tester:s3cret", "not-there.invalid"), false, "away"),
+    ] {
+        let error = history.prepare().await.expect_err("not there");
+        assert_eq!(error.is_permanent(), is_permanent, "{error}");
+        let error = format!("{error} {error:?}");
+        assert!(error.contains(says), "{error}");
+        let (is_permanent, words) = told(history.ping().await.expect_err("not there"));
+        assert!(!is_permanent);
+        for text in [error, words, format!("{history:?}")] {
+            assert!(!text.contains("wr0ng") && !text.contains("s3cret") && !text.contains("mongodb://"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What goes wrong, in words for an operator: nothing of what was said, no password.
+
+use std::error::Error as StdError;
+
+use chat_domain::ports::history::HistoryError;
+use deadpool::managed::PoolError as WaitError;
+use diesel::{
+    ConnectionError,
+    result::{DatabaseErrorKind, Error as QueryError},
+};
+use diesel_async::pooled_connection::PoolError;
+use mysql_async::Error as DriverError;
+use thiserror::Error;
+
+/// Why the archive is not ready for use.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// The tables have to be changed, or rights to be granted, and the configured user may not do it. Somebody has to.
+    #[error("the history database's user lacks the right to this; run it as one who may: {statement}")]
+    Forbidden {
+        /// What to run.
+        statement: String,
+        /// What the database said.
+        #[source]
+        source: DriverError,
+    },
+    /// User, password or database is not what the server knows.
+    #[error("the history database refuses us: {0}")]
+    Refused(String),
+    /// It does not answer, or not now.
+    #[error("the history database is away: {0}")]
+    Unavailable(String),
+}
+
+impl PrepareError {
+    /// Whether waiting does not help: the configuration or the database has to be changed first.
+    pub fn is_permanent(&self) -> bool {
+        !matches!(self, Self::Unavailable(_))
+    }
+
+    /// What an error of the driver is to us.
+    pub(crate) fn of(error: &DriverError) -> Self {
+        match error {
+            DriverError::Server(error) => match error.code {
+                1045 | 1698 => Self::Refused("the user or the password is wrong".to_owned()),
+                1044 => Self::Refused("the user may not use the database".to_owned()),
+                1049 => Self::Refused("there is no database of this name".to_owned()),
+                1130 => Self::Refused("it does not accept connections from this host".to_owned()),
+                1251 | 1862 | 3118 | 3955 | 4151 => Self::Refused(error.message.clone()),
+                _ => Self::Unavailable(error.message.clone()),
+            },
+            DriverError::Io(mysql_async::IoError::Io(error)) => Self::Unavailable(error.to_string()),
+            error => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// Whether the server says that a right is missing.
+pub(crate) fn is_forbidden(error: &DriverError) -> bool {
+    matches!(error, DriverError::Server(error) if [1044, 1142, 1143, 1227].contains(&error.code))
+}
+
+impl From<PrepareError> for HistoryError {
+    /// What waits for an operator waits: nothing is lost by it.
+    fn from(error: PrepareError) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
+/// Nothing came in time.
+#[derive(Debug, Error)]
+#[error("no answer in time")]
+pub(crate) struct TooLate;
+
+/// A connection that is not to be had.
+pub(crate) fn no_connection(error: WaitError<PoolError>) -> HistoryError {
+    HistoryError::Unavailable(match error {
+        // Named anew: the pool's own words lead with what is only its own step.
+        WaitError::Backend(PoolError::ConnectionError(ConnectionError::BadConnection(words))) => words.into(),
+        WaitError::Timeout(_) => TooLate.into(),
+        error => error.into(),
+    })
+}
+
+/// A value in the words of a server that the database will never take. Diesel has kinds for few of them.
+const NEVER: [&str; 10] = [
+    "Data too long",
+    "Data truncated",
+    "Out of range value",
+    "Incorrect string value",
+    "Incorrect datetime value",
+    "Incorrect integer value",
+    "Invalid JSON",
+    "CONSTRAINT",
+    "Packet too large",
+    "Got a packet bigger than 'max_allowed_packet'",
+];
+
+/// A statement that failed. Only what is known to be about its values is permanent: with everything else (a full disk, a
+/// missing right, a server that is shutting down) the record would be lost for what somebody can mend.
+pub(crate) fn failed(error: QueryError) -> HistoryError {
+    match &error {
+        QueryError::DatabaseError(kind, information) => {
+            let words = information.message();
+            let is_about_values = matches!(
+                kind,
+                DatabaseErrorKind::UniqueViolation
+                    | DatabaseErrorKind::ForeignKeyViolation
+                    | DatabaseErrorKind::NotNullViolation
+                    | DatabaseErrorKind::CheckViolation
+            );
+            if is_about_values || NEVER.iter().any(|never| words.contains(never)) {
+                return HistoryError::Permanent(without_values(words).into());
+            }
+            HistoryError::Unavailable(words.into())
+        }
+        QueryError::SerializationError(source) => HistoryError::Permanent(source.to_string().into()),
+        _ => HistoryError::Unavailable(Box::<dyn StdError + Send + Sync>::from(error)),
+    }
+}
+
+/// Whether the database took the side of another one who waited for us: it is worth asking again at once.
+pub(crate) fn is_deadlock(error: &QueryError) -> bool {
+    matches!(error, QueryError::DatabaseError(_, information) if information.message().contains("Deadlock found"))
+}
+
+/// The words up to where they might quote what was to be written.
+fn without_values(words: &str) -> String {
+    words.split([':', '\'', '"']).next().unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(kind: DatabaseErrorKind, words: &str) -> HistoryError {
+        failed(QueryError::DatabaseError(kind, Box::new(words.to_owned())))
+    }
+
+    fn told(error: &HistoryError) -> (bool, String) {
+        match error {
+            HistoryError::Permanent(source) => (true, source.to_string()),
+            HistoryError::Unavailable(source) => (false, source.to_string()),
+        }
+    }
+
+    #[test]
+    fn what_is_about_values_is_permanent_and_does_not_quote_them() {
+        for (words, kept) in [
+            ("Data too long for column 'content' at row 1", "Data too long for column"),
+            (r"Incorrect string value: '\xF0\x9F\x98' for column `d`.`t`.`content` at row 1", "Incorrect string value"),
+            ("Out of range value for column 'memory_limit' at row 1", "Out of range value for column"),
+            ("CONSTRAINT `t.metadata` failed for `d`.`t`", "CONSTRAINT `t.metadata` failed for `d`.`t`"),
+            ("Input/output error: Packet too large.", "Input/output error"),
+        ] {
+            assert_eq!(told(&of(DatabaseErrorKind::Unknown, words)), (true, kept.to_owned()));
+        }
+        let duplicate = of(DatabaseErrorKind::UniqueViolation, "Duplicate entry 'said' for key 'k'");
+        assert_eq!(told(&duplicate), (true, "Duplicate entry".to_owned()));
+    }
+
+    #[test]
+    fn everything_else_may_pass() {
+        for words in [
+            "Deadlock found when trying to get lock; try restarting transaction",
+            "Lock wait timeout exceeded; try restarting transaction",
+            "Input/output error: Broken pipe (os error 32)",
+            "Server shutdown in progress",
+            "The table 't' is full",
+            "Incorrect key file for table 't'; try to repair it",
+            "INSERT command denied to user 'u'@'h' for table `d`.`t`",
+            "Table 'd.t' doesn't exist",
+            "The MariaDB server is running with the --read-only option so it cannot execute this statement",
+        ] {
+            assert_eq!(told(&of(DatabaseErrorKind::Unknown, words)), (false, words.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The archive: [`MySqlHistory`].
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chat_domain::{
+    message::Message,
+    ports::{
+        Clock,
+        health::{Health, HealthCheck, HealthState},
+        history::{ArchivedMessage, ArchivedSession, HistoryError, HistoryOp, HistoryStore, Page, SessionQuery},
+    },
+    session::SessionId,
+    time::Timestamp,
+};
+use diesel::{QueryResult, result::Error as QueryError};
+use diesel_async::{AsyncConnection, AsyncMysqlConnection};
+use mysql_async::OptsBuilder;
+use tokio::{sync::OnceCell, time::timeout};
+
+use crate::{
+    config::{BuildError, MySqlConfig},
+    connection,
+    error::{PrepareError, TooLate, failed, is_deadlock},
+    pool::{CONNECT, Connections},
+    read::Reader,
+    schema,
+    tables::Tables,
+    write::Writer,
+};
+
+/// How long one call may take, with all its statements and their way over the network: a server that does not answer at
+/// all stops nothing by itself. Below it an operation that was given up may still be applied.
+const CALL: Duration = Duration::from_secs(8);
+
+/// How long making the tables ready may take: an archive of years gets its new index in minutes.
+const PREPARATION: Duration = Duration::from_secs(10 * 60);
+
+/// How long the answer to the question for its health may take.
+const CHECK: Duration = Duration::from_millis(1500);
+
+/// An operation that the database ended for another one's sake is begun anew so many times. Further ones are the
+/// archive's.
+const DEADLOCKS: u32 = 2;
+
+/// What a statement has besides a message's content, generously.
+const BESIDES: usize = 1024;
+
+/// The archive in MySQL 8 or MariaDB.
+///
+/// The database may be down: connections are made when they are needed, and the tables with the first one that is
+/// there. Until they are ready ([`MySqlHistory::prepare`]) nothing is archived, and nothing is lost by it: all errors
+/// that somebody can mend are [`HistoryError::Unavailable`].
+///
+/// An operation is one transaction, its messages one statement (several, if they are many or large). A call takes at the
+/// most 8 seconds; dropped, it is rolled back by the database as soon as its running statement ends (5 seconds at the
+/// most), or committed if that was it.
+///
+/// Read from tables that others wrote: times finer than milliseconds are cut, metadata that is not an object (or larger
+/// than metadata may be) is shown as empty, messages of roles that we do not know are not shown.
+///
+/// Ids of deleted sessions are kept, in a table of their own named `SESSIONS_forgotten` with the time of the deletion.
+/// An operator may delete those that are older than any spool.
+pub struct MySqlHistory {
+    connections: Connections,
+    options: OptsBuilder,
+    user: String,
+    tables: Tables,
+    reader: Reader,
+    writer: Writer,
+    clock: Arc<dyn Clock>,
+    /// How large a packet the server takes, once the tables are ready.
+    ready: OnceCell<usize>,
+}
+
+impl fmt::Debug for MySqlHistory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MySqlHistory").field("reader", &self.reader).finish_non_exhaustive()
+    }
+}
+
+impl MySqlHistory {
+    /// An archive that is not connected yet.
+    ///
+    /// # Errors
+    /// When a name in the configuration cannot be one. Whether the database is there makes no difference.
+    pub fn new(config: MySqlConfig, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
+        let tables = Tables::new(&config)?;
+        let options = connection::options(&config);
+        let MySqlConfig { user, namespace, provider, .. } = config;
+        if !(1..=64).contains(&namespace.chars().count()) {
+            return Err(BuildError::Namespace);
+        }
+        if provider.chars().count() > 255 {
+            return Err(BuildError::Provider);
+        }
+        Ok(Self {
+            connections: Connections::new(options.clone())?,
+            reader: Reader::new(tables.clone(), namespace.clone()),
+            writer: Writer::new(&tables, namespace, provider),
+            options,
+            user,
+            tables,
+            clock,
+            ready: OnceCell::new(),
+        })
+    }
+
+    /// Makes the tables and indexes that are missing, adds `message_id` to a table of the Python service, and finds out
+    /// whether all rights are there that the archive needs. To be called at the start, to know before the first turn;
+    /// else the first use does it. Takes 10 minutes at the most: a large table gets its index no sooner.
+    ///
+    /// # Errors
+    /// Permanent ones ([`PrepareError::is_permanent`]) name the statement to run or what is wrong in the configuration.
+    /// With others the service may start: the archive's spool takes what comes.
+    pub async fn prepare(&self) -> Result<(), PrepareError> {
+        self.ready.get_or_try_init(|| self.make_ready()).await.map(drop)
+    }
+
+    async fn make_ready(&self) -> Result<usize, PrepareError> {
+        let late = |_| PrepareError::Unavailable(TooLate.to_string());
+        let connecting = timeout(CONNECT, connection::patient(self.options.clone()));
+        let mut connection = connecting.await.map_err(late)?.map_err(|error| PrepareError::of(&error))?;
+        let preparing = schema::prepare(&mut connection, &self.tables, &self.user);
+        timeout(PREPARATION, preparing).await.map_err(late)??;
+        let asking = timeout(CONNECT, schema::largest_packet(&mut connection));
+        let packet = asking.await.map_err(late)??;
+        // It has done its work; whether it says goodbye does not matter.
+        let _ = timeout(CONNECT, connection.disconnect()).await;
+        Ok(packet)
+    }
+
+    /// Whether a message is larger than what the server takes. It would hang up on it without a word, as if it were away.
+    fn check_size(&self, messages: &[Arc<Message>]) -> Result<(), HistoryError> {
+        let packet = self.ready.get().copied().unwrap_or(usize::MAX);
+        let largest = messages.iter().map(|message| message.content.len()).max().unwrap_or_default();
+        if largest.saturating_add(BESIDES) <= packet {
+            return Ok(());
+        }
+        let words = format!("a message of {largest} bytes does not fit into a max_allowed_packet of {packet}");
+        Err(HistoryError::Permanent(words.into()))
+    }
+
+    /// Makes a call, within its bound, once the tables are ready.
+    async fn call<T>(&self, call: impl Future<Output = Result<T, HistoryError>>) -> Result<T, HistoryError> {
+        let call = async {
+            self.prepare().await?;
+            call.await
+        };
+        timeout(CALL, call).await.unwrap_or_else(|_| Err(HistoryError::Unavailable(TooLate.into())))
+    }
+
+    /// One attempt at an operation, as one transaction.
+    async fn attempt(&self, op: &HistoryOp, now: Timestamp) -> Result<QueryResult<bool>, HistoryError> {
+        let writer = &self.writer;
+        let write = async |connection: &mut AsyncMysqlConnection| match op {
+            HistoryOp::Open { session, .. } | HistoryOp::Record { session, .. } => {
+                writer.record(connection, session, messages_of(op), now).await
+            }
+            HistoryOp::Forget { session } => writer.forget(connection, *session, now).await,
+        };
+        self.connections.lend(async |connection| connection.transaction(write).await).await
+    }
+}
+
+fn messages_of(op: &HistoryOp) -> &[Arc<Message>] {
+    match op {
+        HistoryOp::Open { prompt, .. } => prompt.as_slice(),
+        HistoryOp::Record { messages, .. } => messages,
+        HistoryOp::Forget { .. } => &[],
+    }
+}
+
+#[async_trait]
+impl HistoryStore for MySqlHistory {
+    async fn apply(&self, op: &HistoryOp) -> Result<bool, HistoryError> {
+        let now = self.clock.now();
+        let applying = async {
+            self.check_size(messages_of(op))?;
+            let mut deadlocks = 0;
+            loop {
+                match self.attempt(op, now).await? {
+                    Ok(answer) => return Ok(answer),
+                    // The session was forgotten: there is nothing to do.
+                    Err(QueryError::RollbackTransaction) => return Ok(true),
+                    Err(error) if is_deadlock(&error) && deadlocks < DEADLOCKS => deadlocks += 1,
+                    Err(error) => return Err(failed(error)),
+                }
+            }
+        };
+        self.call(applying).await
+    }
+
+    async fn sessions(&self, query: &SessionQuery) -> Result<Page<ArchivedSession>, HistoryError> {
+        let read = self.connections.lend(async |connection| self.reader.sessions(connection, query).await);
+        self.call(async { read.await?.map_err(failed) }).await
+    }
+
+    async fn messages(
+        &self,
+        session: SessionId,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Option<Page<ArchivedMessage>>, HistoryError> {
+        let read = async |connection: &mut _| self.reader.messages(connection, session, offset, limit).await;
+        self.call(async { self.connections.lend(read).await?.map_err(failed) }).await
+    }
+
+    async fn ping(&self) -> Result<(), HistoryError> {
+        // Only a connection that has just answered is lent.
+        self.call(self.connections.lend(async |_| ())).await
+    }
+}
+
+#[async_trait]
+impl HealthCheck for MySqlHistory {
+    async fn check(&self) -> Health {
+        let last_error = match timeout(CHECK, self.ping()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(HistoryError::Unavailable(error) | HistoryError::Permanent(error))) => Some(error.to_string()),
+            Err(_) => Some(TooLate.to_string()),
+        };
+        Health {
+            name: "history".into(),
+            // Turns go on: what cannot be written is spooled.
+            state: if last_error.is_none() { HealthState::Up } else { HealthState::Degraded },
+            since: None,
+            last_error,
+            backlog: None,
+            note: None,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The tables: made when they are missing, and given what those of the Python service do not have.
+
+use std::collections::{HashMap, HashSet};
+
+use mysql_async::{Conn, Error, prelude::Queryable};
+
+use crate::{
+    error::{PrepareError, is_forbidden},
+    tables::Tables,
+};
+
+/// So often it is looked at what is missing: another process may be making the same tables.
+const ROUNDS: usize = 4;
+
+/// Something to do about the tables.
+#[derive(Debug, PartialEq, Eq)]
+struct Change {
+    statement: String,
+    /// Whether nothing works without it; else it would only be slower.
+    is_needed: bool,
+}
+
+/// What there is: the columns of each table, and of each index, named by its table and whether it is unique.
+#[derive(Debug, Default)]
+struct Found {
+    columns: HashMap<String, HashSet<String>>,
+    indexes: HashMap<String, Vec<(bool, String)>>,
+}
+
+/// Makes the tables what the archive needs.
+pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) -> Result<(), PrepareError> {
+    let mut refused: HashSet<String> = HashSet::new();
+    let mut last = None;
+    for _ in 0..ROUNDS {
+        let found = Found::look(connection, tables).await.map_err(|error| PrepareError::of(&error))?;
+        let mut changes = found.missing(tables);
+        changes.retain(|change| !refused.contains(&change.statement));
+        if changes.is_empty() {
+            return may_use(connection, tables, user).await;
+        }
+        for Change { statement, is_needed } in changes {
+            match connection.query_drop(&statement).await {
+                Ok(()) => tracing::info!(%statement, "changed the history database"),
+                Err(source) if is_forbidden(&source) && is_needed => {
+                    return Err(PrepareError::Forbidden { statement, source });
+                }
+                Err(error) if !is_needed => {
+                    let error = PrepareError::of(&error);
+                    tracing::warn!(%error, %statement, "the list of the history's sessions will be slow without this");
+                    refused.insert(statement);
+                }
+                // Somebody else may have done it meanwhile.
+                Err(error) => last = Some(error),
+            }
+        }
+    }
+    Err(last.map_or_else(
+        || PrepareError::Unavailable("its tables are being changed by somebody else".to_owned()),
+        |error| PrepareError::of(&error),
+    ))
+}
+
+/// How many bytes the server takes at a time.
+pub(crate) async fn largest_packet(connection: &mut Conn) -> Result<usize, PrepareError> {
+    let answer = connection.query_first("SELECT @@max_allowed_packet").await;
+    // A server that does not say has no bound that we would know of.
+    Ok(answer.map_err(|error| PrepareError::of(&error))?.unwrap_or(usize::MAX))
+}
+
+/// Finds out whether we may do what the archive does, by doing it to no row.
+async fn may_use(connection: &mut Conn, tables: &Tables, user: &str) -> Result<(), PrepareError> {
+    for table in [&tables.sessions, &tables.messages, &tables.forgotten] {
+        for attempt in [
+            format!("DELETE FROM `{table}` WHERE FALSE"),
+            format!("UPDATE `{table}` SET namespace = namespace WHERE FALSE"),
+            format!("INSERT INTO `{table}` (namespace) SELECT namespace FROM `{table}` WHERE FALSE"),
+        ] {
+            match connection.query_drop(attempt).await {
+                Err(source) if is_forbidden(&source) => {
+                    let user = user.replace('\'', "''");
+                    let statement = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON `{table}` TO '{user}'@'…'");
+                    return Err(PrepareError::Forbidden { statement, source });
+                }
+                // Columns without a default are no matter of rights.
+                Ok(()) | Err(Error::Server(_)) => {}
+                Err(error) => return Err(PrepareError::of(&error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Found {
+    async fn look(connection: &mut Conn, tables: &Tables) -> Result<Self, Error> {
+        let names = || (&*tables.sessions, &*tables.messages, &*tables.forgotten);
+        let mut found = Self::default();
+        let columns = "SELECT table_name, column_name FROM information_schema.columns \
+             WHERE table_schema = DATABASE() AND table_name IN (?, ?, ?)";
+        for (table, column) in connection.exec::<(String, String), _, _>(columns, names()).await? {
+            found.columns.entry(table.to_lowercase()).or_default().insert(column.to_lowercase());
+        }
+        let indexes = "SELECT table_name, non_unique, GROUP_CONCAT(column_name ORDER BY seq_in_index) \
+             FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name IN (?, ?, ?) \
+             GROUP BY table_name, index_name, non_unique";
+        for (table, non_unique, columns) in connection.exec::<(String, u8, String), _, _>(indexes, names()).await? {
+            let index = (non_unique == 0, columns.to_lowercase());
+            found.indexes.entry(table.to_lowercase()).or_default().push(index);
+        }
+        Ok(found)
+    }
+
+    fn has_table(&self, table: &str) -> bool {
+        self.columns.contains_key(&table.to_lowercase())
+    }
+
+    fn has_column(&self, table: &str, column: &str) -> bool {
+        self.columns.get(&table.to_lowercase()).is_some_and(|columns| columns.contains(column))
+    }
+
+    fn has_index(&self, table: &str, fits: impl Fn(bool, &str) -> bool) -> bool {
+        let indexes = self.indexes.get(&table.to_lowercase());
+        indexes.is_some_and(|indexes| indexes.iter().any(|(is_unique, columns)| fits(*is_unique, columns)))
+    }
+
+    fn missing(&self, Tables { sessions, messages, forgotten }: &Tables) -> Vec<Change> {
+        const OPTIONS: &str = "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin";
+        const LIST: &str = "INDEX `chat_sessions_list` (namespace, created_at DESC, id)";
+        const IDS: &str = "UNIQUE INDEX `chat_messages_ids` (namespace, message_id)";
+        let mut changes = Vec::new();
+        let mut change = |statement: String, is_needed| changes.push(Change { statement, is_needed });
+
+        if !self.has_table(sessions) {
+            let columns = "namespace VARCHAR(64) NOT NULL, id CHAR(36) NOT NULL, provider VARCHAR(255), \
+                 fallback_provider VARCHAR(255), memory_limit INT NOT NULL, created_at DATETIME(6) NOT NULL, \
+                 metadata JSON, PRIMARY KEY (namespace, id)";
+            change(format!("CREATE TABLE IF NOT EXISTS `{sessions}` ({columns}, {LIST}) {OPTIONS}"), true);
+        } else if !self.has_index(sessions, |_, columns| columns.starts_with("namespace,created_at")) {
+            change(format!("ALTER TABLE `{sessions}` ADD {LIST}"), false);
+        }
+
+        if !self.has_table(messages) {
+            let columns = "id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, namespace VARCHAR(64) NOT NULL, \
+                 session_id CHAR(36) NOT NULL, role VARCHAR(32) NOT NULL, content LONGTEXT NOT NULL, \
+                 created_at DATETIME(6) NOT NULL, stored_at DATETIME(6) NOT NULL, message_id CHAR(36), \
+                 INDEX `chat_messages_session` (namespace, session_id)";
+            change(format!("CREATE TABLE IF NOT EXISTS `{messages}` ({columns}, {IDS}) {OPTIONS}"), true);
+        } else if !self.has_column(messages, "message_id") {
+            change(format!("ALTER TABLE `{messages}` ADD COLUMN message_id CHAR(36) NULL, ADD {IDS}"), true);
+        } else if !self.has_index(messages, |is_unique, columns| is_unique && columns == "namespace,message_id") {
+            change(format!("ALTER TABLE `{messages}` ADD {IDS}"), true);
+        }
+
+        if !self.has_table(forgotten) {
+            let columns = "namespace VARCHAR(64) NOT NULL, id CHAR(36) NOT NULL, forgotten_at DATETIME(6) NOT NULL, \
+                 PRIMARY KEY (namespace, id)";
+            change(format!("CREATE TABLE IF NOT EXISTS `{forgotten}` ({columns}) {OPTIONS}"), true);
+        }
+        changes
+    }
+}

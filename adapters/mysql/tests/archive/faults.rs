@@ -1,0 +1,237 @@
+//! A database that is away, slow, or at odds with itself.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chat_domain::{
+    message::Role,
+    ports::history::HistoryStore,
+    testing::samples::{forget, record, said, session, turn},
+};
+use chat_mysql::MySqlConfig;
+use chat_test_support::{MariaDb, assert_eventually, mariadb::Database};
+use mysql_async::prelude::Queryable;
+use tokio::time::timeout;
+
+use crate::scene::{config, contents, keep, open, stranger, told};
+
+/// Connections of anybody to the database, but for who asks.
+fn connections(database: &Database<'_>) -> Vec<u64> {
+    let name = database.name();
+    let ids = database
+        .sql(&format!("SELECT id FROM information_schema.processlist WHERE db = '{name}' AND id <> CONNECTION_ID()"));
+    ids.lines().map(|id| id.parse().expect("a number")).collect()
+}
+
+/// How many transactions wait for a lock, of a server that is nobody else's.
+fn waiting(server: &MariaDb) -> usize {
+    let status = server.sql("", "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'");
+    status.trim().rsplit('\t').next().and_then(|count| count.parse().ok()).expect("a number")
+}
+
+#[tokio::test]
+async fn it_may_be_down_at_the_start_killed_and_restarted() {
+    let server = MariaDb::start();
+    let database = server.database();
+    server.stop();
+    let history = open(config(&database));
+    let (session, messages) = (Arc::new(session(0)), turn(1));
+    let op = record(&session, &messages);
+
+    let began = Instant::now();
+    assert!(!history.prepare().await.expect_err("down").is_permanent());
+    let (is_permanent, words) = told(history.apply(&op).await.expect_err("down"));
+    assert!(!is_permanent && words.contains("refused"), "{words}");
+    assert!(history.ping().await.is_err() && history.messages(session.id, 0, 1).await.is_err());
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+
+    server.restart();
+    assert!(history.apply(&op).await.expect("archived"));
+    // All connections of the pool are dead now.
+    for _ in 0..2 {
+        server.stop();
+        assert!(!told(history.apply(&op).await.expect_err("down")).0);
+        server.restart();
+        assert!(history.apply(&op).await.expect("archived"));
+    }
+    assert_eq!(contents(&history, session.id).await, ["q1", "a1"]);
+}
+
+#[tokio::test]
+async fn killed_connections_are_replaced_unseen() {
+    let database = MariaDb::shared().database();
+    let history = open(config(&database));
+    for n in 0..3 {
+        keep(&history, &Arc::new(session(n)), &turn(1)).await;
+        let open = connections(&database);
+        assert!(!open.is_empty());
+        for id in open {
+            database.sql(&format!("KILL {id}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silent_server_stops_nothing() {
+    let database = MariaDb::shared().database();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let history = open(MySqlConfig { port: silent.local_addr().expect("bound").port(), ..config(&database) });
+    let began = Instant::now();
+    let (is_permanent, words) =
+        told(history.apply(&record(&Arc::new(session(0)), &turn(1))).await.expect_err("silent"));
+    assert!(!is_permanent && words.contains("in time"), "{words}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_deadlock_is_solved_without_anybody_noticing() {
+    let server = MariaDb::start();
+    let database = server.database();
+    let history = open(config(&database));
+    let session = Arc::new(session(0));
+    let messages = turn(1);
+    keep(&history, &session, &messages).await;
+    let mut other = stranger(&server, database.name()).await;
+    // The one who has changed less loses: that will be us.
+    other.query_drop("CREATE TABLE heavy AS SELECT seq FROM seq_1_to_1000").await.expect("a table");
+    other.query_drop("BEGIN").await.expect("begun");
+    other.query_drop("UPDATE heavy SET seq = seq + 1").await.expect("updated");
+    let id = messages[0].id.0;
+    let row = format!("SELECT id FROM chat_messages WHERE message_id = '{id}' FOR UPDATE");
+    other.query_drop(row).await.expect("locked");
+
+    let more = [messages[0].clone(), said(Role::User, "more", 100)];
+    let op = record(&session, &more);
+    let applying = history.apply(&op);
+    let meeting = async {
+        assert_eventually!(waiting(&server) == 1, Duration::from_secs(5));
+        let row = format!("SELECT id FROM chat_sessions WHERE id = '{}' FOR UPDATE", session.id);
+        other.query_drop(row).await.expect("the other one wins");
+        other.query_drop("COMMIT").await.expect("committed");
+    };
+    let (applied, ()) = futures_util::future::join(applying, meeting).await;
+    assert!(applied.expect("archived"));
+    assert_eq!(contents(&history, session.id).await, ["q1", "a1", "more"]);
+    let deadlocks = server.sql("", "SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'");
+    assert_eq!(deadlocks.trim(), "Innodb_deadlocks\t1");
+}
+
+#[tokio::test]
+async fn a_deletion_waits_for_what_is_being_written_and_leaves_nothing_of_it() {
+    let server = MariaDb::start();
+    let database = server.database();
+    let (one, two) = (open(config(&database)), open(config(&database)));
+    one.prepare().await.expect("tables");
+    two.prepare().await.expect("tables");
+    let session = Arc::new(session(0));
+    let message = said(Role::User, "q1", 1);
+    // Somebody writes the same message first, and has not decided yet.
+    let mut other = stranger(&server, database.name()).await;
+    other.query_drop("BEGIN").await.expect("begun");
+    let id = message.id.0;
+    let row = format!(
+        "INSERT INTO chat_messages (namespace, session_id, message_id, role, content, created_at, stored_at)
+         VALUES ('chat_history', 'x', '{id}', 'user', 'x', NOW(), NOW())"
+    );
+    other.query_drop(row).await.expect("inserted");
+
+    let (writing, deleting) = (record(&session, &[message]), forget(&session));
+    let deleting = async {
+        assert_eventually!(waiting(&server) == 1, Duration::from_secs(3));
+        two.apply(&deleting).await
+    };
+    let deciding = async {
+        assert_eventually!(waiting(&server) == 2, Duration::from_secs(3));
+        other.query_drop("ROLLBACK").await
+    };
+    let (written, deleted, decided) = futures_util::join!(one.apply(&writing), deleting, deciding);
+    assert!(written.expect("archived") && deleted.expect("forgotten"));
+    decided.expect("rolled back");
+    assert_eq!(database.sql("SELECT id FROM chat_sessions; SELECT id FROM chat_messages"), "");
+}
+
+#[tokio::test]
+async fn a_lock_that_is_not_given_up_is_waited_for_with_a_bound() {
+    let database = MariaDb::shared().database();
+    let history = open(config(&database));
+    let session = Arc::new(session(0));
+    keep(&history, &session, &turn(1)).await;
+    let mut other = stranger(MariaDb::shared(), database.name()).await;
+    other.query_drop("BEGIN").await.expect("begun");
+    other.query_drop("SELECT * FROM chat_sessions FOR UPDATE").await.expect("locked");
+    let began = Instant::now();
+    let (is_permanent, words) = told(history.apply(&record(&session, &turn(2))).await.expect_err("locked"));
+    assert!(!is_permanent && words.contains("Lock wait timeout"), "{words}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    // Reading waits for nobody.
+    assert_eq!(contents(&history, session.id).await, ["q1", "a1"]);
+}
+
+#[tokio::test]
+async fn what_is_given_up_holds_no_lock_and_no_broken_connection() {
+    let database = MariaDb::shared().database();
+    let history = open(config(&database));
+    let session = Arc::new(session(0));
+    let messages = turn(1);
+    keep(&history, &session, &messages).await;
+    let mut other = stranger(MariaDb::shared(), database.name()).await;
+    other.query_drop("BEGIN").await.expect("begun");
+    other.query_drop("SELECT * FROM chat_messages FOR UPDATE").await.expect("locked");
+    // It holds the session's row by then, and waits for the message's.
+    let op = record(&session, &messages);
+    assert!(timeout(Duration::from_millis(500), history.apply(&op)).await.is_err());
+    other.query_drop("ROLLBACK").await.expect("rolled back");
+
+    let row = format!("SELECT id FROM chat_sessions WHERE id = '{}' FOR UPDATE", session.id);
+    let locked = timeout(Duration::from_secs(3), other.query_drop(row)).await;
+    locked.expect("nobody else holds the row").expect("locked");
+    other.disconnect().await.expect("bye");
+
+    for polls in 0..40 {
+        let applying = history.apply(&op);
+        let given_up = timeout(Duration::from_millis(polls), applying).await;
+        assert!(!matches!(given_up, Ok(Err(_))));
+        assert_eq!(contents(&history, session.id).await, ["q1", "a1"]);
+    }
+    let open = connections(&database).len();
+    assert!(open <= 16, "{open} connections");
+}
+
+#[tokio::test]
+async fn what_the_database_never_takes_is_permanent_and_the_next_goes_on() {
+    let server = MariaDb::start();
+    let database = server.database();
+    // Also where the server would by itself cut what does not fit.
+    server.sql("", "SET GLOBAL max_allowed_packet = 1048576; SET GLOBAL sql_mode = ''");
+    let history = open(config(&database));
+    let talk = Arc::new(session(0));
+    let large = said(Role::User, &"secret words ".repeat(200_000), 1);
+    let (is_permanent, words) = told(history.apply(&record(&talk, &[large])).await.expect_err("too large"));
+    assert!(is_permanent, "{words}");
+    assert!(!words.contains("secret words"), "{words}");
+    keep(&history, &talk, &turn(1)).await;
+
+    database.sql("ALTER TABLE chat_messages MODIFY content VARCHAR(10) CHARACTER SET latin1");
+    for content in ["secret secret secret", "سلام"] {
+        let op = record(&talk, &[said(Role::User, content, 1)]);
+        let (is_permanent, words) = told(history.apply(&op).await.expect_err("does not fit"));
+        assert!(is_permanent && !words.contains("secret"), "{words}");
+    }
+    // The first of its two statements is not left behind.
+    let mut many: Vec<_> = (0..500).map(|n| said(Role::User, "fits", n)).collect();
+    many.push(said(Role::User, "does not fit", 500));
+    let fresh = Arc::new(session(1));
+    assert!(told(history.apply(&record(&fresh, &many)).await.expect_err("does not fit")).0);
+    assert!(history.messages(fresh.id, 0, 1).await.expect("an answer").is_none());
+    assert_eq!(database.sql("SELECT COUNT(*) FROM chat_messages"), "2\n");
+
+    // A table that is gone can be brought back: that is not for good.
+    database.sql("RENAME TABLE chat_messages TO elsewhere");
+    let op = record(&talk, &turn(2));
+    assert!(!told(history.apply(&op).await.expect_err("no table")).0);
+    database.sql("RENAME TABLE elsewhere TO chat_messages");
+    assert!(history.apply(&op).await.expect("archived"));
+    assert!(history.apply(&forget(&talk)).await.expect("forgotten"));
+}
