@@ -2,6 +2,7 @@
 
 mod backends;
 pub(crate) mod mcp;
+mod storage;
 
 use std::{
     io,
@@ -32,10 +33,9 @@ use crate::{
 pub struct App {
     server: Server,
     service: Service,
-    archive: chat_domain::archive::Archive,
     tools: mcp::ToolServers,
     tasks: Arc<TrackedTasks>,
-    upkeep: backends::Upkeep,
+    upkeep: storage::Upkeep,
     draining: Arc<AtomicBool>,
 }
 
@@ -48,7 +48,7 @@ pub fn describe() -> Result<String, StartError> {
     let sources = Sources::in_memory([]);
     let loaded = Settings::load(&sources, &BuiltIn::this_build()).map_err(|errors| failed(errors.into()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { Ok(App::build(loaded)?.service.document().to_owned()) })
+    runtime.block_on(async { Ok(App::build(loaded).await?.service.document().to_owned()) })
 }
 
 /// Why the service did not start, in a line for an operator.
@@ -95,14 +95,13 @@ impl App {
     ///
     /// # Errors
     /// When one cannot be built.
-    pub fn build(loaded: Loaded) -> Result<Self, StartError> {
+    pub async fn build(loaded: Loaded) -> Result<Self, StartError> {
         let draining = Arc::new(AtomicBool::new(false));
-        let parts = backends::compose(&loaded, draining.clone())?;
+        let parts = backends::compose(&loaded, draining.clone()).await?;
         let Settings { server, .. } = loaded.settings;
         Ok(Self {
             server,
             service: Service::new(parts.context),
-            archive: parts.archive,
             tools: parts.tools,
             tasks: parts.tasks,
             upkeep: parts.upkeep,
@@ -124,11 +123,6 @@ impl App {
 
     /// Serves until a signal says to end, then lets go in order.
     pub async fn run(self, listener: TcpListener) {
-        match self.archive.resume().await {
-            Ok(0) => {}
-            Ok(backlog) => tracing::info!(backlog, "history left in the spool is being written"),
-            Err(error) => tracing::error!(error = %error, "the history spool cannot be read"),
-        }
         let upkeep = self.upkeep.start();
         if let Ok(address) = listener.local_addr() {
             tracing::info!(event = "listening", address = %address, "listening");

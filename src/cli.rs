@@ -145,7 +145,7 @@ fn serve(loaded: Loaded, is_demo: bool) -> ExitCode {
         Err(error) => return fail(&format!("the runtime cannot start: {error}")),
     };
     let result = runtime.block_on(async {
-        let app = App::build(loaded)?;
+        let app = App::build(loaded).await?;
         let listener = app.bind().await?;
         if is_demo {
             print_banner(listener.local_addr().map_err(app::StartError::from)?);

@@ -34,7 +34,8 @@ pub enum Format {
 }
 
 /// Our crates: what a configured level is about. Everybody else stays at WARN, since at DEBUG they print bodies.
-const OURS: [&str; 5] = ["chat_agent", "chat_domain", "chat_local", "chat_mcp", "chat_openai"];
+const OURS: [&str; 8] =
+    ["chat_agent", "chat_domain", "chat_local", "chat_mcp", "chat_mongodb", "chat_mysql", "chat_openai", "chat_redis"];
 
 /// Installs the log for the whole process. What is still buffered is written when the guard is dropped.
 ///

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use chat_domain::{
-    admission::{Admission, BucketPolicy, OnLimiterError},
+    admission::{Admission, OnLimiterError},
     agent::{
         AgentPolicy,
         failover::{Backend, Failover},
@@ -20,26 +20,26 @@ use chat_domain::{
         Clock, Ports,
         health::{Health, HealthCheck, HealthState},
         llm::{LlmPort, LlmStatus},
-        sessions::SessionStore,
     },
     session::{MemoryLimit, MemoryLimits},
 };
 use chat_local::{
-    bypass::LocalBypass,
     demo::DemoLlm,
-    limits::LocalLimiter,
-    sessions::{LocalSessions, SessionPolicy},
     system::{SystemClock, SystemIds, SystemRandom, TrackedTasks},
     unconfigured::UnconfiguredLlm,
 };
 use chat_openai::{HttpClient, ModelChoice, OpenAiConfig, OpenAiLlm};
 use poem::http::HeaderValue;
 use secrecy::ExposeSecret;
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::runtime::Handle;
 
-use super::{StartError, mcp::ToolServers};
+use super::{
+    StartError,
+    mcp::ToolServers,
+    storage::{Storage, Surroundings, Upkeep},
+};
 use crate::{
-    config::{self, CorsOrigins, Loaded, Provider, Settings},
+    config::{self, BuiltIn, CorsOrigins, Loaded, Provider, Settings},
     http::{
         AllowedOrigins, ApiKeys, ConfigEntry, Context, Guesses, RuntimeInfo,
         meta::{HistoryInfo, MemoryInfo, ProviderInfo},
@@ -50,14 +50,10 @@ use crate::{
 /// What a service is made of.
 pub(super) struct Parts {
     pub(super) context: Context,
-    pub(super) archive: Archive,
     pub(super) tools: ToolServers,
     pub(super) tasks: Arc<TrackedTasks>,
     pub(super) upkeep: Upkeep,
 }
-
-/// A wrong admin token may be tried once a second, ten times at once: the contract's numbers.
-const ADMIN_RATE: (f64, u32) = (1.0, 10);
 
 /// Between two words of the demo model: fast enough to be pleasant, slow enough to be seen.
 const DEMO_PAUSE: Duration = Duration::from_millis(30);
@@ -65,18 +61,15 @@ const DEMO_PAUSE: Duration = Duration::from_millis(30);
 /// A body may take this long to arrive: a megabyte over a slow phone line.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(super) fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Parts, StartError> {
+pub(super) async fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Parts, StartError> {
     let settings = &loaded.settings;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let tasks = Arc::new(TrackedTasks::new(Handle::current()));
     let metrics = Arc::new(Metrics::default());
 
-    let session_policy = SessionPolicy { capacity: settings.memory.max_sessions, ttl: settings.memory.session_ttl };
-    let sessions = Arc::new(LocalSessions::new(session_policy, clock.clone()));
-    let client_limiter = limiter(settings.access.rate_rps, settings.access.rate_burst, &clock)?;
-    let admin_limiter = limiter(ADMIN_RATE.0, ADMIN_RATE.1, &clock)?;
-    let bypass = Arc::new(LocalBypass::new());
-    let archive = Archive::disabled();
+    let around = Surroundings { clock: clock.clone(), tasks: tasks.clone(), observer: metrics.clone() };
+    let storage = Storage::open(settings, &around).await?;
+    let Storage { sessions, limiter, admin_limiter, bypass, archive, upkeep, memory_backend, .. } = storage;
     let llm = llm(settings, &clock, &metrics)?;
     let tools = ToolServers::start(&settings.mcp, clock.clone(), metrics.clone())?;
 
@@ -90,6 +83,7 @@ pub(super) fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Part
         observer: metrics.clone(),
     };
     let mut checks: Vec<Arc<dyn HealthCheck>> = vec![Arc::new(LlmCheck(llm)), Arc::new(ArchiveCheck(archive.clone()))];
+    checks.extend(storage.checks);
     checks.extend(tools.checks());
     let policy = chat_policy(settings)?;
     let memory = policy.memory;
@@ -100,14 +94,14 @@ pub(super) fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Part
     let context = Context {
         chat: Arc::new(ChatService::new(ports, archive.clone(), policy)),
         archive: archive.clone(),
-        sessions: sessions.clone() as Arc<dyn SessionStore>,
+        sessions,
         memory,
         options: OptionPolicy {
             extra: settings.agent.allowed_options.iter().cloned().collect(),
             models: settings.agent.allowed_models.iter().cloned().collect(),
         },
-        admission: Admission { limiter: client_limiter.clone(), bypass: bypass.clone(), on_error },
-        admin_admission: Admission { limiter: admin_limiter.clone(), bypass, on_error },
+        admission: Admission { limiter, bypass: bypass.clone(), on_error },
+        admin_admission: Admission { limiter: admin_limiter, bypass, on_error },
         guesses: Guesses::default(),
         api_keys: ApiKeys::new(&settings.access.api_keys),
         admin_token: settings.access.admin_token.clone(),
@@ -118,18 +112,11 @@ pub(super) fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Part
         metrics,
         metrics_enabled: settings.server.metrics_enabled,
         checks,
-        runtime: runtime_info(settings, tools.clone()),
+        runtime: runtime_info(settings, memory_backend, tools.clone()),
         config: loaded.effective.iter().map(config_entry).collect(),
         draining,
     };
-    let upkeep = Upkeep { sessions, limiters: [client_limiter, admin_limiter], clock };
-    Ok(Parts { context, archive, tools, tasks, upkeep })
-}
-
-fn limiter(rate: f64, burst: u32, clock: &Arc<dyn Clock>) -> Result<Arc<LocalLimiter>, StartError> {
-    let policy = BucketPolicy::new(rate, burst)
-        .ok_or_else(|| part("the rate limiter", "RATE_RPS must be above 0 and RATE_BURST at least 1"))?;
-    Ok(Arc::new(LocalLimiter::new(policy, clock.clone())))
+    Ok(Parts { context, tools, tasks, upkeep })
 }
 
 pub(super) fn part(what: &'static str, source: impl Into<chat_domain::ports::BoxError>) -> StartError {
@@ -220,7 +207,11 @@ fn config_entry(line: &config::Effective) -> ConfigEntry {
     ConfigEntry { name: line.name.to_owned(), value: line.value.clone(), source: line.source.to_string() }
 }
 
-fn runtime_info(settings: &Settings, tools: ToolServers) -> Box<dyn Fn() -> RuntimeInfo + Send + Sync> {
+fn runtime_info(
+    settings: &Settings,
+    memory_backend: &str,
+    tools: ToolServers,
+) -> Box<dyn Fn() -> RuntimeInfo + Send + Sync> {
     let provider = match settings.provider {
         Provider::McpAgent if settings.llm.candidates().is_empty() => "unconfigured",
         Provider::McpAgent => "mcp-agent",
@@ -241,17 +232,17 @@ fn runtime_info(settings: &Settings, tools: ToolServers) -> Box<dyn Fn() -> Runt
             mcp_servers_required_minimum: 1,
         },
         memory: MemoryInfo {
-            backend: "memory".to_owned(),
+            backend: memory_backend.to_owned(),
             default_limit: settings.memory.default_limit,
             max_limit: settings.memory.max_limit,
         },
         history: HistoryInfo {
             configured_backend: settings.history.backend.name().to_owned(),
-            backend: "none".to_owned(),
-            enabled: false,
+            backend: settings.history.backend.name().to_owned(),
+            enabled: !matches!(settings.history.backend, config::HistoryBackend::None),
             namespace: settings.history.namespace.clone(),
         },
-        features: Vec::new(),
+        features: BuiltIn::this_build().names().map(str::to_owned).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         mcp_servers: Vec::new(),
     };
@@ -293,42 +284,5 @@ impl HealthCheck for ArchiveCheck {
             backlog: None,
             note: Some("nothing is archived"),
         })
-    }
-}
-
-/// What has to be done every now and then: freeing what is idle.
-pub(super) struct Upkeep {
-    sessions: Arc<LocalSessions>,
-    limiters: [Arc<LocalLimiter>; 2],
-    clock: Arc<dyn Clock>,
-}
-
-/// Memory is given back within this time of falling idle.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
-
-impl Upkeep {
-    #[expect(clippy::disallowed_methods, reason = "upkeep runs beside all requests, from the start to the end")]
-    pub(super) fn start(self) -> JoinHandle<()> {
-        let upkeep = Arc::new(self);
-        tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(SWEEP_EVERY);
-            loop {
-                ticks.tick().await;
-                let upkeep = upkeep.clone();
-                // Looking at a hundred thousand sessions takes 20 ms, which no turn should wait for.
-                if let Err(error) = tokio::task::spawn_blocking(move || upkeep.sweep()).await {
-                    tracing::error!(error = %error, "upkeep failed");
-                }
-            }
-        })
-    }
-
-    fn sweep(&self) {
-        let now = self.clock.moment();
-        let freed = self.sessions.sweep(now);
-        if freed > 0 {
-            tracing::info!(freed, "idle sessions ended");
-        }
-        self.limiters.iter().for_each(|limiter| limiter.sweep(now));
     }
 }

@@ -21,22 +21,31 @@ impl BuiltIn {
 
     /// What this program was built with.
     pub const fn this_build() -> Self {
-        Self { redis: false, mysql: false, mongodb: false }
+        Self { redis: cfg!(feature = "redis"), mysql: cfg!(feature = "mysql"), mongodb: cfg!(feature = "mongodb") }
+    }
+
+    /// The features' names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = [("redis", self.redis), ("mysql", self.mysql), ("mongodb", self.mongodb)];
+        all.into_iter().filter(|(_, present)| *present).map(|(name, _)| name)
     }
 }
 
 /// Refuses what is configured but not compiled in.
 pub(super) fn check_built_in(reader: &mut Reader<'_>, settings: &Settings, built_in: &BuiltIn) {
-    let mut need = |wanted: bool, variable: &'static str, present: bool, what: &str| {
+    let mut need = |wanted: bool, variable: &'static str, present: bool, feature: &str| {
         if wanted && !present {
-            reader.object(variable, format!("needs {what}, which is not in this build; leave it unset"));
+            let message = format!(
+                "needs what is not in this build: build it with the feature `{feature}` (cargo build --features {feature})"
+            );
+            reader.object(variable, message);
         }
     };
     let history = &settings.history.backend;
-    need(settings.memory.redis.is_some(), "REDIS_URL", built_in.redis, "Redis");
-    need(matches!(history, HistoryBackend::Redis(_)), "HISTORY_STORAGE_BACKEND", built_in.redis, "Redis");
-    need(matches!(history, HistoryBackend::MySql(_)), "HISTORY_STORAGE_BACKEND", built_in.mysql, "MySQL");
-    need(matches!(history, HistoryBackend::MongoDb(_)), "HISTORY_STORAGE_BACKEND", built_in.mongodb, "MongoDB");
+    need(settings.memory.redis.is_some(), "REDIS_URL", built_in.redis, "redis");
+    need(matches!(history, HistoryBackend::Redis(_)), "HISTORY_STORAGE_BACKEND", built_in.redis, "redis");
+    need(matches!(history, HistoryBackend::MySql(_)), "HISTORY_STORAGE_BACKEND", built_in.mysql, "mysql");
+    need(matches!(history, HistoryBackend::MongoDb(_)), "HISTORY_STORAGE_BACKEND", built_in.mongodb, "mongodb");
 }
 
 /// Refuses values that contradict each other.

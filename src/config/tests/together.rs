@@ -144,20 +144,23 @@ fn what_is_not_in_the_build_is_refused_by_name() {
     let mysql = [("HISTORY_STORAGE_BACKEND", "mysql"), ("HISTORY_MYSQL_USER", "u"), ("HISTORY_MYSQL_DATABASE", "d")];
     let redis_history = [("HISTORY_STORAGE_BACKEND", "redis"), ("HISTORY_REDIS_URL", "redis://h")];
     let cases = [
-        (&[("REDIS_URL", "redis://h")][..], BuiltIn { redis: true, ..none }, "REDIS_URL (environment): needs Redis,"),
-        (&redis_history, BuiltIn { redis: true, ..none }, "HISTORY_STORAGE_BACKEND (environment): needs Redis,"),
-        (&mysql, BuiltIn { mysql: true, ..none }, "HISTORY_STORAGE_BACKEND (environment): needs MySQL,"),
+        (&[("REDIS_URL", "redis://h")][..], BuiltIn { redis: true, ..none }, ("REDIS_URL", "redis")),
+        (&redis_history, BuiltIn { redis: true, ..none }, ("HISTORY_STORAGE_BACKEND", "redis")),
+        (&mysql, BuiltIn { mysql: true, ..none }, ("HISTORY_STORAGE_BACKEND", "mysql")),
         (
             &[("HISTORY_STORAGE_BACKEND", "mongodb")],
             BuiltIn { mongodb: true, ..none },
-            "HISTORY_STORAGE_BACKEND (environment): needs MongoDB,",
+            ("HISTORY_STORAGE_BACKEND", "mongodb"),
         ),
     ];
-    for (pairs, enough, expected) in cases {
+    for (pairs, enough, (variable, feature)) in cases {
         let problems = refused(pairs, none);
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].starts_with(expected), "{problems:?}");
-        assert!(problems[0].contains("not in this build"), "{problems:?}");
+        assert!(
+            problems[0].starts_with(&format!("{variable} (environment): needs what is not in this build")),
+            "{problems:?}"
+        );
+        assert!(problems[0].contains(&format!("the feature `{feature}`")), "{problems:?}");
         assert!(refused(pairs, enough).is_empty(), "{pairs:?} needs nothing else");
     }
     let unused = [("MCP_AGENT_CONFIG", "mcp.yaml"), ("HISTORY_REDIS_URL", "redis://h"), ("MCP_AGENT_SERVERS", "none")];
