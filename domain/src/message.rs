@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value, value::RawValue};
 use uuid::Uuid;
 
-use crate::time::Timestamp;
+use crate::{json::Text, time::Timestamp};
 
 /// Who speaks. Tool results are no messages: they belong to the [`Round`]s of the answer they led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub struct Message {
     /// Who said it.
     pub role: Role,
     /// What was said; never empty.
-    pub content: Box<str>,
+    pub content: Text,
     /// Why the model stopped; none for what a client said.
     pub finish: Option<FinishReason>,
     /// What few messages have; boxed so that the many stay small.
@@ -56,7 +56,7 @@ pub struct Message {
 
 impl Message {
     /// A message as a client or an operator writes it: with nothing that led to it.
-    pub fn said(id: MessageId, at: Timestamp, role: Role, content: impl Into<Box<str>>) -> Self {
+    pub fn said(id: MessageId, at: Timestamp, role: Role, content: impl Into<Text>) -> Self {
         Self { id, at, role, content: content.into(), finish: None, extra: None }
     }
 

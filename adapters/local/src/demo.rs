@@ -90,7 +90,8 @@ fn first_words(text: &str, words: usize) -> Option<String> {
 fn usage(request: &LlmRequest, completion: &Completion) -> Usage {
     let words = |text: &str| text.split_whitespace().count();
     let read = request.window.entries(&request.rounds).map(|entry| match entry {
-        Entry::System(text) | Entry::Said(_, text) => words(text),
+        Entry::System(text) => words(text),
+        Entry::Said(_, text) => words(text),
         Entry::Round(round) => {
             let calls = round.calls.iter();
             words(&round.text)
