@@ -101,7 +101,7 @@ fn usage(request: &LlmRequest, completion: &Completion) -> Usage {
     let prompt: usize = read.sum();
     let written = words(&completion.text) + completion.calls.iter().map(|call| words(&call.arguments)).sum::<usize>();
     let numbers = [("prompt_tokens", prompt), ("completion_tokens", written), ("total_tokens", prompt + written)];
-    Usage(numbers.into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect())
+    numbers.into_iter().map(|(name, count)| (name, json!(count))).collect()
 }
 
 #[cfg(test)]
