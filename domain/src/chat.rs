@@ -22,6 +22,7 @@ use crate::{
         window::Window,
     },
     archive::Archive,
+    json::Text,
     message::{Extra, Message, Role, Usage},
     options::CompletionOptions,
     ports::{
@@ -62,7 +63,7 @@ pub struct NewSession {
 #[derive(Debug)]
 pub struct PostMessage {
     /// What is said; not empty.
-    pub content: Box<str>,
+    pub content: Text,
     /// Who says it: [`Role::User`] or [`Role::Assistant`].
     pub role: Role,
     /// How much this turn sees and leaves behind; none: as much as the session's.

@@ -2,6 +2,8 @@
 //!
 //! Little in a conversation has to be escaped: it is looked at in words and blocks, and copied in runs.
 
+use std::{fmt, ops::Deref};
+
 /// How many bytes make a block, which compilers turn into a few vectors.
 const BLOCK: usize = 64;
 
@@ -23,6 +25,59 @@ pub fn write_str(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// A text that is written as JSON many times: it knows whether any of it has to be escaped, and is not searched again.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text {
+    text: Box<str>,
+    is_plain: bool,
+}
+
+impl Text {
+    /// Appends it as a JSON string, as [`write_str`] does.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        if !self.is_plain {
+            return write_str(out, &self.text);
+        }
+        out.reserve(self.text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(self.text.as_bytes());
+        out.push(b'"');
+    }
+}
+
+impl<T: Into<Box<str>>> From<T> for Text {
+    fn from(text: T) -> Self {
+        let text = text.into();
+        Self { is_plain: first_special(text.as_bytes()).is_none(), text }
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.text.into()
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&*self.text, f)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.text, f)
+    }
 }
 
 /// Whether a string cannot have this byte as it is. The bytes of all but ASCII characters are beyond these.
@@ -91,6 +146,9 @@ mod tests {
     fn written(text: &str) -> String {
         let mut out = b"before".to_vec();
         write_str(&mut out, text);
+        let mut again = b"before".to_vec();
+        Text::from(text).write(&mut again);
+        assert_eq!(out, again);
         String::from_utf8(out).expect("UTF-8").strip_prefix("before").expect("what was there").to_owned()
     }
 

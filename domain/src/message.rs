@@ -1,12 +1,15 @@
 //! What is said: [`Message`], and the tool [`Round`]s that led to it.
 
+mod usage;
+
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Number, Value, value::RawValue};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::time::Timestamp;
+pub use self::usage::Usage;
+use crate::{json::Text, time::Timestamp};
 
 /// Who speaks. Tool results are no messages: they belong to the [`Round`]s of the answer they led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,7 +50,7 @@ pub struct Message {
     /// Who said it.
     pub role: Role,
     /// What was said; never empty.
-    pub content: Box<str>,
+    pub content: Text,
     /// Why the model stopped; none for what a client said.
     pub finish: Option<FinishReason>,
     /// What few messages have; boxed so that the many stay small.
@@ -56,7 +59,7 @@ pub struct Message {
 
 impl Message {
     /// A message as a client or an operator writes it: with nothing that led to it.
-    pub fn said(id: MessageId, at: Timestamp, role: Role, content: impl Into<Box<str>>) -> Self {
+    pub fn said(id: MessageId, at: Timestamp, role: Role, content: impl Into<Text>) -> Self {
         Self { id, at, role, content: content.into(), finish: None, extra: None }
     }
 
@@ -189,76 +192,9 @@ impl PartialEq for Opaque {
     }
 }
 
-/// What a backend reports to have used, as it reports it; numbers of several answers are summed, nested ones and cost
-/// too.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Usage(pub Map<String, Value>);
-
-impl Usage {
-    /// Adds another answer's numbers to this one's; what is no number is taken from the later one.
-    pub fn add(&mut self, later: Usage) {
-        add_maps(&mut self.0, later.0);
-    }
-
-    /// Tokens the model read.
-    pub fn prompt_tokens(&self) -> u64 {
-        self.count("prompt_tokens")
-    }
-
-    /// Tokens the model wrote.
-    pub fn completion_tokens(&self) -> u64 {
-        self.count("completion_tokens")
-    }
-
-    fn count(&self, key: &str) -> u64 {
-        self.0.get(key).and_then(Value::as_u64).unwrap_or(0)
-    }
-}
-
-fn add_maps(sum: &mut Map<String, Value>, later: Map<String, Value>) {
-    for (key, value) in later {
-        match (sum.get_mut(&key), value) {
-            (Some(Value::Number(have)), Value::Number(more)) => *have = add_numbers(have, &more),
-            (Some(Value::Object(have)), Value::Object(more)) => add_maps(have, more),
-            (Some(Value::Number(_) | Value::Object(_)), Value::Null) => {}
-            (_, value) => {
-                sum.insert(key, value);
-            }
-        }
-    }
-}
-
-fn add_numbers(a: &Number, b: &Number) -> Number {
-    match (a.as_u64(), b.as_u64()) {
-        (Some(a), Some(b)) => a.saturating_add(b).into(),
-        _ => Number::from_f64(a.as_f64().unwrap_or(0.0) + b.as_f64().unwrap_or(0.0)).unwrap_or_else(|| b.clone()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn usage(value: Value) -> Usage {
-        serde_json::from_value(value).expect("an object")
-    }
-
-    #[test]
-    fn usage_sums_every_number_however_deep() {
-        let mut sum =
-            usage(json!({"prompt_tokens": 3, "cost": 0.25, "details": {"cached": 1}, "byok": false, "n": null}));
-        sum.add(usage(
-            json!({"prompt_tokens": 4, "cost": 0.5, "details": {"cached": 2, "audio": 7}, "byok": true, "n": 1}),
-        ));
-        sum.add(usage(json!({"cost": null, "details": null})));
-        let expected =
-            json!({"prompt_tokens": 7, "cost": 0.75, "details": {"cached": 3, "audio": 7}, "byok": true, "n": 1});
-        assert_eq!(sum, usage(expected));
-        assert_eq!(sum.prompt_tokens(), 7);
-        assert_eq!(sum.completion_tokens(), 0);
-    }
 
     #[test]
     fn a_remembered_message_is_small() {

@@ -39,16 +39,15 @@ impl Timestamp {
         Self::from_millis(self.0.max(previous.0 + 1))
     }
 
-    /// The 24 ASCII bytes of the textual form. Written by hand: a turn writes two dozen of them.
+    /// The 24 ASCII bytes of the textual form. Written by hand: a turn writes a dozen of them.
     pub fn to_ascii(self) -> [u8; 24] {
-        const DAY: i64 = 24 * 60 * 60 * 1000;
-        let (year, month, day) = civil(self.0.div_euclid(DAY));
-        let millis = self.0.rem_euclid(DAY) as u32;
+        const DAY: u64 = 24 * 60 * 60 * 1000;
+        // Counted from the year 0 on it is never negative, which is what makes it quick to divide.
+        let since_0 = (self.0 - YEAR_0) as u64;
+        let (year, month, day) = civil((since_0 / DAY) as u32);
+        let millis = (since_0 % DAY) as u32;
         let mut out = *b"0000-00-00T00:00:00.000Z";
-        let mut put = |at: usize, value: u32| {
-            out[at] += (value / 10) as u8;
-            out[at + 1] += (value % 10) as u8;
-        };
+        let mut put = |at: usize, value: u32| out[at..at + 2].copy_from_slice(&TWO_DIGITS[value as usize]);
         put(0, year / 100);
         put(2, year % 100);
         put(5, month);
@@ -62,23 +61,33 @@ impl Timestamp {
     }
 }
 
-/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+/// All numbers of two digits.
+static TWO_DIGITS: [[u8; 2]; 100] = {
+    let mut all = [*b"00"; 100];
+    let mut value = 0;
+    while value < all.len() {
+        all[value] = [b'0' + value as u8 / 10, b'0' + value as u8 % 10];
+        value += 1;
+    }
+    all
+};
+
+/// Year, month and day of a day counted from 0000-01-01, in the proleptic Gregorian calendar.
 ///
 /// Years are counted from March, so that the leap day is a year's last: then a month begins `(153 * month + 2) / 5` days
 /// into its year, and 400 years always have 146,097 days.
-fn civil(day: i64) -> (u32, u32, u32) {
-    const ERA: i64 = 146_097;
-    // Days from 0000-03-01 to 1970-01-01.
-    let day = day + 719_468;
-    let era = day.div_euclid(ERA);
-    let day = day.rem_euclid(ERA);
+fn civil(day: u32) -> (u32, u32, u32) {
+    const ERA: u32 = 146_097;
+    // From March of the year -400 on: January and February of the year 0 belong to the year before, so counted.
+    let day = day + ERA - 60;
+    let era = day / ERA;
+    let day = day % ERA;
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
     let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    // Never negative: a timestamp lies within the years 0 to 9999.
-    ((era * 400 + year + next) as u32, month as u32, day as u32)
+    (era * 400 + year + next - 400, month, day)
 }
 
 impl From<DateTime<Utc>> for Timestamp {
@@ -154,8 +163,8 @@ mod tests {
 
     #[test]
     fn every_day_of_the_calendar_is_chronos() {
-        for day in YEAR_0 / 86_400_000..=YEAR_9999_END / 86_400_000 {
-            let time = Timestamp::from_millis(day * 86_400_000 + 45_296_789);
+        for day in 0..=((YEAR_9999_END - YEAR_0) / 86_400_000) as u32 {
+            let time = Timestamp::from_millis(YEAR_0 + i64::from(day) * 86_400_000 + 45_296_789);
             let expected = time.as_datetime().date_naive();
             let (year, month, day) = civil(day);
             assert_eq!((year as i32, month, day), (expected.year(), expected.month(), expected.day()));

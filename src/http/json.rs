@@ -77,6 +77,9 @@ pub(super) fn read<T: Body>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, ApiE
 
 /// Whether a content type is JSON's, with parameters or a `+json` suffix.
 fn is_json(content_type: &str) -> bool {
+    if content_type == JSON {
+        return true;
+    }
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let Some((kind, subtype)) = essence.split_once('/') else { return false };
     let suffix = subtype.rsplit('+').next().unwrap_or_default();
@@ -113,8 +116,9 @@ pub(super) fn parse<T: Body>(bytes: &[u8]) -> Result<T, ApiError> {
 
 /// Whether brackets outside of strings open more than `depth` levels.
 fn nests_deeper_than(json: &str, depth: usize) -> bool {
-    // Mostly there are not so many brackets at all, and counting them is quick.
-    if json.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= depth {
+    // Mostly there are not so many brackets at all, and counting them is quick: in blocks whose count fits into a byte.
+    let in_block = |block: &[u8]| block.iter().map(|byte| u8::from(matches!(byte, b'[' | b'{'))).sum::<u8>();
+    if json.as_bytes().chunks(u8::MAX.into()).map(|block| usize::from(in_block(block))).sum::<usize>() <= depth {
         return false;
     }
     let (mut level, mut in_string, mut escaped) = (0usize, false, false);

@@ -17,7 +17,6 @@ use poem::{
     http::{Method, StatusCode, header, request::Parts, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
-use tracing::Instrument;
 
 use super::{
     Context, cors,
@@ -27,6 +26,7 @@ use super::{
     request::{RequestId, RequestRecord, X_REQUEST_ID},
     sessions,
 };
+use crate::telemetry::{InRequest, RequestScope};
 
 /// The whole service as one function from request to response. Cloning gives the same service.
 #[derive(Clone)]
@@ -69,10 +69,9 @@ impl Service {
         let record = Arc::new(RequestRecord::new(id.clone(), client_ip, method, path, metrics));
         let origin = head.headers.get(header::ORIGIN).cloned();
 
-        let span = tracing::info_span!("request", request_id = id.as_str());
         let addresses = (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(peer)));
         let handled = AssertUnwindSafe(self.handle(head, body, addresses, &record)).catch_unwind();
-        let handled = handled.instrument(span);
+        let handled = InRequest::new(handled, RequestScope::new(id.to_header()));
         let result = handled.await.unwrap_or_else(|_panic| Err(ApiError::internal()));
         let mut response = result.unwrap_or_else(|error| error.to_response(id.as_str()));
 

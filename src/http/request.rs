@@ -15,6 +15,7 @@ use poem::http::{HeaderName, HeaderValue, Method};
 use uuid::Uuid;
 
 use super::metrics::Metrics;
+use crate::telemetry::{self, Value};
 
 /// The status logged for a request whose client went away before its answer: no client sees it. The number is nginx's.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -115,21 +116,22 @@ impl Drop for RequestRecord {
         // Texts, where formatting would cost several times as much.
         let mut session = [0; uuid::fmt::Hyphenated::LENGTH];
         let session = known.session.map(|id| &*id.0.hyphenated().encode_lower(&mut session));
-        tracing::info!(
-            message = "request completed",
-            event = "request_completed",
-            method = self.method.as_str(),
-            path = &self.path[..self.path.floor_char_boundary(MAX_LOGGED_PATH)],
-            status_code = known.status.unwrap_or(CLIENT_CLOSED_REQUEST),
-            duration_ms = (took.as_micros() as f64) / 1000.0,
-            client_ip = %self.client_ip,
-            request_id = self.id.as_str(),
-            api_key = known.key.as_ref().map(|key| tracing::field::debug(*key)),
-            session_id = session,
-            prompt_tokens = known.prompt_tokens,
-            completion_tokens = known.completion_tokens,
-            tools,
-        );
+        let path = &self.path[..self.path.floor_char_boundary(MAX_LOGGED_PATH)];
+        let key = known.key.map(|key| key.short());
+        telemetry::request_completed(&[
+            ("event", Some(Value::Plain("request_completed"))),
+            ("method", Some(Value::Plain(self.method.as_str()))),
+            ("path", Some(Value::Text(path))),
+            ("status_code", Some(Value::Count(known.status.unwrap_or(CLIENT_CLOSED_REQUEST).into()))),
+            ("duration_ms", Some(Value::Number(took.as_micros() as f64 / 1000.0))),
+            ("client_ip", Some(Value::Address(self.client_ip))),
+            ("request_id", Some(Value::Text(self.id.as_str()))),
+            ("api_key", key.as_deref().map(Value::Plain)),
+            ("session_id", session.map(Value::Plain)),
+            ("prompt_tokens", known.prompt_tokens.map(Value::Count)),
+            ("completion_tokens", known.completion_tokens.map(Value::Count)),
+            ("tools", tools.as_deref().map(Value::Text)),
+        ]);
     }
 }
 

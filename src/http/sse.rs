@@ -23,13 +23,13 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, Sleep, sleep};
-use tracing::Span;
 
 use super::{
     errors::ApiError,
     request::RequestRecord,
     views::{arguments, write_turn},
 };
+use crate::telemetry::RequestScope;
 
 /// How often a silent stream shows that it is alive: proxies close connections after 30 to 60 s without a byte.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -60,8 +60,8 @@ impl IntoResponse for EventFrames {
     fn into_response(self) -> Response {
         let frames = Frames {
             events: self.events,
+            scope: RequestScope::new(self.record.id.to_header()),
             record: Some(self.record),
-            span: Span::current(),
             silent_since: Instant::now(),
             alive: Box::pin(sleep(KEEP_ALIVE)),
             next_id: 1,
@@ -79,8 +79,8 @@ struct Frames {
     events: TurnEvents,
     /// Let go with the last frame.
     record: Option<Arc<RequestRecord>>,
-    /// The request's, for what the turn logs.
-    span: Span,
+    /// For what the turn logs.
+    scope: RequestScope,
     silent_since: Instant,
     /// Not set anew for every frame: what matters is the silence when it fires.
     alive: Pin<Box<Sleep>>,
@@ -118,7 +118,7 @@ impl Stream for Frames {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         let Some(record) = &this.record else { return Poll::Ready(None) };
-        let entered = this.span.clone().entered();
+        let entered = this.scope.enter();
         // The turn runs in here, where the pipeline does not catch its panics any more.
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.events).poll_next(cx)));
         let polled = match polled {

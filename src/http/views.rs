@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chat_domain::{
     chat::TurnOutcome,
     json::write_str,
-    message::{Message, Role},
+    message::{FinishReason, Message, Role},
     session::{MemoryLimit, Metadata, Session, SessionId},
     time::Timestamp,
 };
@@ -85,23 +85,29 @@ fn write_messages(json: &mut Vec<u8>, messages: &[Arc<Message>]) {
 }
 
 fn write_message(json: &mut Vec<u8>, message: &Message) {
-    json.extend_from_slice(b"{\"role\":\"");
-    json.extend_from_slice(message.role.as_str().as_bytes());
-    json.extend_from_slice(b"\",\"content\":");
-    write_str(json, &message.content);
+    json.extend_from_slice(match message.role {
+        Role::System => br#"{"role":"system","content":"#,
+        Role::User => br#"{"role":"user","content":"#,
+        Role::Assistant => br#"{"role":"assistant","content":"#,
+    });
+    message.content.write(json);
     json.extend_from_slice(b",\"created_at\":\"");
     json.extend_from_slice(&message.at.to_ascii());
     json.extend_from_slice(b"\",\"metadata\":");
     match (&message.finish, &message.extra) {
-        (None, None) => json.extend_from_slice(b"null"),
+        (None, None) => json.extend_from_slice(b"null}"),
+        // The reason that almost every answer has.
+        (Some(FinishReason::Stop), None) => json.extend_from_slice(br#"{"finish_reason":"stop"}}"#),
         (Some(finish), None) => {
             json.extend_from_slice(b"{\"finish_reason\":");
             write_str(json, finish.as_str());
+            json.extend_from_slice(b"}}");
+        }
+        (_, Some(_)) => {
+            write_value(json, &MetadataView::of(message));
             json.push(b'}');
         }
-        (_, Some(_)) => write_value(json, &MetadataView::of(message)),
     }
-    json.push(b'}');
 }
 
 fn write_value(json: &mut Vec<u8>, value: &impl Serialize) {
@@ -158,7 +164,7 @@ pub(super) fn arguments(text: &str) -> Box<RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chat_domain::message::{Extra, FinishReason, FinishedCall, MessageId, Round, ToolCall, ToolOutcome, Usage};
+    use chat_domain::message::{Extra, FinishedCall, MessageId, Round, ToolCall, ToolOutcome, Usage};
     use serde_json::json;
     use std::time::Duration;
     use uuid::Uuid;

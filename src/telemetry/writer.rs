@@ -103,8 +103,9 @@ fn write_all(shared: &Shared, mut sink: impl Write) {
     }
 }
 
-impl Write for Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+impl Lines {
+    /// Takes a line.
+    pub(super) fn push(&self, line: &[u8]) {
         let asleep = {
             let mut state = self.0.lock();
             if state.lines.len() + line.len() > MOST_BYTES {
@@ -117,6 +118,12 @@ impl Write for Lines {
         if asleep {
             self.0.changed.notify_one();
         }
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(line);
         Ok(line.len())
     }
 

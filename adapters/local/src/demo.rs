@@ -90,7 +90,8 @@ fn first_words(text: &str, words: usize) -> Option<String> {
 fn usage(request: &LlmRequest, completion: &Completion) -> Usage {
     let words = |text: &str| text.split_whitespace().count();
     let read = request.window.entries(&request.rounds).map(|entry| match entry {
-        Entry::System(text) | Entry::Said(_, text) => words(text),
+        Entry::System(text) => words(text),
+        Entry::Said(_, text) => words(text),
         Entry::Round(round) => {
             let calls = round.calls.iter();
             words(&round.text)
@@ -100,7 +101,7 @@ fn usage(request: &LlmRequest, completion: &Completion) -> Usage {
     let prompt: usize = read.sum();
     let written = words(&completion.text) + completion.calls.iter().map(|call| words(&call.arguments)).sum::<usize>();
     let numbers = [("prompt_tokens", prompt), ("completion_tokens", written), ("total_tokens", prompt + written)];
-    Usage(numbers.into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect())
+    numbers.into_iter().map(|(name, count)| (name, json!(count))).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     hash::{BuildHasher, RandomState},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use chat_domain::{
@@ -15,6 +16,15 @@ use futures_util::future::BoxFuture;
 use tokio::{runtime::Handle, time::Instant};
 use tokio_util::task::TaskTracker;
 use uuid::{NoContext, Uuid};
+
+/// The machine's wall clock.
+pub fn now() -> Timestamp {
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => millis(since),
+        Err(before) => -millis(before.duration()),
+    })
+}
 
 /// The machine's clocks. Moments count from when it was made; sleeping needs a tokio runtime with time, whose clock it
 /// follows also while that is paused.
@@ -37,9 +47,8 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the port that others are sent to")]
     fn now(&self) -> Timestamp {
-        chrono::Utc::now().into()
+        now()
     }
 
     fn moment(&self) -> Moment {
@@ -139,7 +148,6 @@ mod tests {
             Arc,
             atomic::{AtomicUsize, Ordering},
         },
-        time::Duration,
     };
 
     use futures_util::FutureExt;

@@ -96,7 +96,7 @@ impl OpenAiLlm {
         if response.is_encoded() {
             return Err(LlmError::new(LlmErrorKind::InvalidResponse, "the answer is compressed, unasked"));
         }
-        let retry_after = failure::retry_after(&response.headers, self.clock.now());
+        let retry_after = failure::retry_after(&response.headers, || self.clock.now());
         let answer = if streamed { self.in_parts(response, deadline).await } else { self.whole(response, due).await };
         answer.map_err(|error| error.retry_after(retry_after))
     }
@@ -109,7 +109,7 @@ impl OpenAiLlm {
             let Ok(Some(Ok(chunk))) = timeout_at(due, response.body.next()).await else { break };
             body.extend_from_slice(&chunk);
         }
-        let retry_after = failure::retry_after(&response.headers, self.clock.now());
+        let retry_after = failure::retry_after(&response.headers, || self.clock.now());
         failure::refused(response.status, &body, &self.redactor).retry_after(retry_after)
     }
 

@@ -85,13 +85,13 @@ pub(crate) fn broken(error: TransportError, redactor: &Redactor) -> LlmError {
 
 /// How long a backend asks to be left alone: seconds, or a date, which is taken relative to the backend's own clock if
 /// it tells the time, else to ours. Never longer than [`LONGEST_PAUSE`].
-pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: impl FnOnce() -> Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = if let Ok(seconds) = value.parse::<f64>() {
         Duration::try_from_secs_f64(seconds).ok()?
     } else {
         let until = date(value)?;
-        let now = headers.get(DATE).and_then(|now| date(now.to_str().ok()?)).unwrap_or_else(|| now.as_datetime());
+        let now = headers.get(DATE).and_then(|now| date(now.to_str().ok()?)).unwrap_or_else(|| now().as_datetime());
         (until - now).to_std().unwrap_or(Duration::ZERO)
     };
     Some(pause.min(LONGEST_PAUSE))

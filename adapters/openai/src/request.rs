@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use chat_domain::{
     agent::window::Entry,
-    json,
-    message::{FinishedCall, Round},
+    json::{self, Text},
+    message::{FinishedCall, Role, Round},
     ports::llm::{Delivery, LlmRequest, ToolChoice},
 };
 
@@ -24,8 +24,8 @@ pub(crate) fn body(request: &LlmRequest, model: &str) -> Vec<u8> {
     json.raw(r#"{"model":"#).text(model).raw(r#","messages":["#);
     for entry in request.window.entries(&request.rounds) {
         match entry {
-            Entry::System(text) => json.said("system", text),
-            Entry::Said(role, text) => json.said(role.as_str(), text),
+            Entry::System(text) => _ = json.raw(SYSTEM).text(text).raw("},"),
+            Entry::Said(role, text) => json.said(role, text),
             Entry::Round(round) => json.round(round),
         }
     }
@@ -57,7 +57,8 @@ pub(crate) fn body(request: &LlmRequest, model: &str) -> Vec<u8> {
 
 fn size(request: &LlmRequest) -> usize {
     let messages = request.window.entries(&request.rounds).map(|entry| match entry {
-        Entry::System(text) | Entry::Said(_, text) => text.len() + AROUND,
+        Entry::System(text) => text.len() + AROUND,
+        Entry::Said(_, text) => text.len() + AROUND,
         Entry::Round(round) => {
             let opaque = round.opaque.as_ref().map_or(0, |opaque| opaque.0.get().len());
             let calls = round.calls.iter();
@@ -70,6 +71,9 @@ fn size(request: &LlmRequest) -> usize {
     // Quotes and line ends grow by a byte, and tools like to answer in JSON, which is full of them.
     text + text / 4 + request.tools.wire().map_or(0, |tools| tools.get().len()) + 4 * AROUND
 }
+
+/// The beginning of the operator's prompt.
+const SYSTEM: &str = r#"{"role":"system","content":"#;
 
 /// JSON so far. Elements of arrays are written with a comma behind them.
 struct Json(Vec<u8>);
@@ -91,8 +95,14 @@ impl Json {
         self.raw(bracket);
     }
 
-    fn said(&mut self, role: &'static str, text: &str) {
-        self.raw(r#"{"role":""#).raw(role).raw(r#"","content":"#).text(text).raw("},");
+    fn said(&mut self, role: Role, text: &Text) {
+        self.raw(match role {
+            Role::System => SYSTEM,
+            Role::User => r#"{"role":"user","content":"#,
+            Role::Assistant => r#"{"role":"assistant","content":"#,
+        });
+        text.write(&mut self.0);
+        self.raw("},");
     }
 
     /// An answer that asked for tools, and what they gave.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::message::{Message, Role, Round};
+use crate::{
+    json::Text,
+    message::{Message, Role, Round},
+};
 
 /// What is done with the tool rounds of earlier turns (`MEMORY_TOOL_ROUNDS`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,7 +38,7 @@ pub enum Entry<'a> {
     /// The operator's prompt.
     System(&'a str),
     /// A client's or the model's words.
-    Said(Role, &'a str),
+    Said(Role, &'a Text),
     /// An answer that asked for tools, and what they gave.
     Round(&'a Round),
 }

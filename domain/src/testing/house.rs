@@ -192,7 +192,7 @@ impl House {
 
     /// Posts a message that must be answered; gives the answer.
     pub(crate) async fn say(&self, id: SessionId, content: &str) -> String {
-        self.send(id, post(content)).await.expect("an answer").message.content.as_ref().to_owned()
+        self.send(id, post(content)).await.expect("an answer").message.content.to_string()
     }
 
     /// What the session remembers.

@@ -27,6 +27,7 @@ pub(super) struct Seat {
     entry: Arc<Entry>,
     number: u32,
     clock: Arc<dyn Clock>,
+    is_given_up: bool,
 }
 
 impl Seat {
@@ -37,7 +38,7 @@ impl Seat {
         ttl: Option<Duration>,
     ) -> Result<(Self, Option<Memory>), OpenError> {
         let (number, memory) = entry.take_seat(clock.moment(), ttl)?;
-        Ok((Self { entry, number, clock }, memory))
+        Ok((Self { entry, number, clock, is_given_up: false }, memory))
     }
 
     /// The turn whose turn it is.
@@ -58,7 +59,9 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.entry.leave(self.number, self.clock.moment());
+        if !self.is_given_up {
+            self.entry.leave(self.number, self.clock.moment());
+        }
     }
 }
 
@@ -71,8 +74,10 @@ impl TurnTicket for Ticket {
         self.0.entry.poll_gone(self.0.number, cx).map(|()| Lost::Deleted)
     }
 
-    async fn commit(self: Box<Self>, new: Arc<[Arc<Message>]>, keep: MemoryLimit) -> Result<(), CommitError> {
-        let Seat { entry, number, clock } = &self.0;
-        Ok(entry.commit(*number, &new, keep, clock.moment())?)
+    async fn commit(mut self: Box<Self>, new: Arc<[Arc<Message>]>, keep: MemoryLimit) -> Result<(), CommitError> {
+        let Seat { entry, number, clock, is_given_up } = &mut self.0;
+        entry.commit(*number, &new, keep, clock.moment())?;
+        *is_given_up = true;
+        Ok(())
     }
 }
