@@ -49,7 +49,8 @@ pub(crate) struct Exchange {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
     pub(crate) took: Duration,
-    /// The longest silence between two pieces of the body.
+    /// The longest silence between two pieces of the body, from the second on: a service may begin its answer before the
+    /// upstream has said anything, and what comes then is the time of waiting for it.
     pub(crate) longest_gap: Duration,
 }
 
@@ -98,12 +99,14 @@ impl Connection {
         let mut frames = response.into_body();
         let mut body = BytesMut::new();
         let mut longest_gap = Duration::ZERO;
-        let mut last: Option<Instant> = None;
+        let (mut last, mut pieces) = (Instant::now(), 0_u32);
         while let Some(frame) = frames.frame().await {
             if let Ok(data) = frame?.into_data() {
                 let now = Instant::now();
-                longest_gap = longest_gap.max(last.map_or(Duration::ZERO, |last| now - last));
-                last = Some(now);
+                if pieces >= 2 {
+                    longest_gap = longest_gap.max(now - last);
+                }
+                (last, pieces) = (now, pieces + 1);
                 body.extend_from_slice(&data);
             }
         }
