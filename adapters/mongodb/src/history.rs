@@ -39,7 +39,7 @@ const CHECK: Duration = Duration::from_millis(1500);
 ///
 /// An operation's messages are one command. There are no transactions, which not every deployment has: an operation that
 /// is interrupted between its commands is whole when it is applied again, as it is until it was acknowledged. A call
-/// takes at the most 8 seconds.
+/// takes at the most 8 seconds. A message that is larger than a document may be (16 MiB) is refused for good.
 ///
 /// Read from documents that others wrote: times finer than milliseconds are cut; metadata that is not an object (or
 /// larger than metadata may be) is shown as empty; messages of roles that we do not know are not shown; times that are

@@ -54,7 +54,8 @@ const BESIDES: usize = 1024;
 ///
 /// An operation is one transaction, its messages one statement (several, if they are many or large). A call takes at the
 /// most 8 seconds; dropped, it is rolled back by the database as soon as its running statement ends (5 seconds at the
-/// most), or committed if that was it.
+/// most), or committed if that was it. A message that is larger than the server's `max_allowed_packet` is refused for
+/// good.
 ///
 /// Read from tables that others wrote: times finer than milliseconds are cut, metadata that is not an object (or larger
 /// than metadata may be) is shown as empty, messages of roles that we do not know are not shown.
