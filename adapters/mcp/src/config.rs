@@ -1,6 +1,6 @@
 //! What the adapter is built from.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{cmp::Reverse, ffi::OsString, path::PathBuf, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -95,24 +95,30 @@ impl Transport {
         matches!(self, Self::Http { .. })
     }
 
-    /// Takes the secrets of this configuration out of a text that is meant for an operator: a server's error may quote
-    /// what it was given.
-    pub(crate) fn redact(&self, text: &str) -> String {
+    /// Takes the secrets of this configuration out of a text that a server has a hand in: it may quote what it was given.
+    /// The text is cut to so many characters afterwards, or part of a secret could be left at its end.
+    pub(crate) fn redact(&self, text: &str, most: usize) -> String {
         let secrets: Vec<&SecretString> = match self {
             Self::Stdio { args, env, .. } => args.iter().chain(env.iter().map(|(_, value)| value)).collect(),
             Self::Http { url, headers } => headers.iter().map(|(_, value)| value).chain([url]).collect(),
         };
-        let mut text = text.to_owned();
-        for secret in secrets {
-            // Of a header it is the part after `Bearer ` that is secret.
-            for part in secret.expose_secret().split_ascii_whitespace() {
-                if part.len() >= SHORTEST_SECRET {
-                    text = text.replace(part, "***");
-                }
-            }
-        }
-        text
+        let mut parts: Vec<&str> = secrets.into_iter().flat_map(parts).collect();
+        // What contains another one goes first, or its rest would stay.
+        parts.sort_by_key(|part| Reverse(part.len()));
+        let redacted = parts.into_iter().fold(text.to_owned(), |text, part| text.replace(part, "***"));
+        redacted.chars().take(most).collect()
     }
+}
+
+/// What is secret of a value: of a header the part after `Bearer `, of `--token=X` and of `?key=X` the `X` as well.
+fn parts(secret: &SecretString) -> impl Iterator<Item = &str> {
+    let words = secret.expose_secret().split_ascii_whitespace();
+    words
+        .flat_map(|word| {
+            let values = word.split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
+            [word].into_iter().chain(values)
+        })
+        .filter(|part| part.len() >= SHORTEST_SECRET)
 }
 
 /// What is shorter is a flag (`-y`) or a word, and hiding it would only hide what went wrong.
@@ -128,14 +134,17 @@ mod tests {
             url: "http://host/mcp?key=abcdef".into(),
             headers: vec![("Authorization".into(), "Bearer s3cr3t-token".into())],
         };
-        assert_eq!(http.redact("401: token s3cr3t-token is wrong"), "401: token *** is wrong");
-        assert_eq!(http.redact("http://host/mcp?key=abcdef refused"), "*** refused");
+        let redact = |transport: &Transport, text: &str| transport.redact(text, 100);
+        assert_eq!(redact(&http, "401: token s3cr3t-token is wrong"), "401: token *** is wrong");
+        assert_eq!(redact(&http, "http://host/mcp?key=abcdef refused: abcdef"), "*** refused: ***");
         let stdio = Transport::Stdio {
             command: "npx".into(),
-            args: vec!["-y".into(), "--token=hunter2".into()],
+            args: vec!["-y".into(), "--token=hunter2".into(), "hunter2-and-more".into()],
             env: vec![("KEY".into(), "k3y-k3y".into())],
             cwd: None,
         };
-        assert_eq!(stdio.redact("say -y with --token=hunter2 and k3y-k3y"), "say -y with *** and ***");
+        assert_eq!(redact(&stdio, "say -y with --token=hunter2 and k3y-k3y"), "say -y with *** and ***");
+        assert_eq!(redact(&stdio, "hunter2 or hunter2-and-more"), "*** or ***");
+        assert_eq!(stdio.redact("so hunter2", 5), "so **", "what is cut is cut when nothing secret is left");
     }
 }

@@ -1,26 +1,18 @@
 //! A connection to a server: made, with the handshake and the list of tools, and ended.
 
-use std::{
-    future::pending,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use rmcp::{
-    Peer, RoleClient, ServiceError,
+    RoleClient,
     handler::client::ClientHandler,
-    model::{
-        ClientCapabilities, ClientConfig, ClientRequest, Implementation, ListToolsRequest, PaginatedRequestParams,
-        ProtocolVersion, ServerResult, SubscriptionFilter,
-    },
+    model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion, SubscriptionFilter},
     service::{
         ClientInitializeError, ClientLifecycleMode, ClientServiceExt, NotificationContext, RunningService,
         RunningServiceCancellationToken, Subscription,
     },
     transport::async_rw::AsyncRwTransport,
 };
-use serde_json::{Map, Value};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout, timeout_at},
@@ -31,12 +23,11 @@ use crate::{
     error::{self, ConnectError},
     guard::Guard,
     http,
-    process::{Process, Start},
-    server::{Link, Offer, Server},
+    listing::{Listed, list_tools},
+    process::{self, Process, Start},
+    server::{Link, Server},
+    transport::{Line, Watched},
 };
-
-/// More tools than this of one server are not looked at: a list without an end is no list.
-const MOST_TOOLS: usize = 1000;
 
 /// How long the closing of a connection may take.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -51,12 +42,14 @@ pub(crate) struct Connector {
 /// A connection over which a server has told its tools.
 pub(crate) struct Connection {
     pub(crate) link: Link,
-    pub(crate) tools: Arc<[Offer]>,
+    pub(crate) listed: Listed,
     /// Rung when the server says that its tools have changed.
     changed: Arc<Notify>,
+    /// Whether the server tells of changes only those who have asked, as those of 2026 do.
+    tells_if_asked: bool,
     subscription: Option<Subscription>,
-    /// Resolves when the connection is closed, by whomever; none once it has.
-    closed: Option<BoxFuture<'static, ()>>,
+    /// Resolves when nothing of the connection is left.
+    finished: BoxFuture<'static, ()>,
     closer: RunningServiceCancellationToken,
     process: Option<Process>,
 }
@@ -65,8 +58,8 @@ pub(crate) struct Connection {
 pub(crate) enum Event {
     /// The server says that its tools have changed.
     Changed,
-    /// It is over.
-    Closed,
+    /// It is over, for this reason.
+    Closed(&'static str),
 }
 
 /// Our side of the protocol. It offers nothing: no sampling, no elicitation, no roots.
@@ -113,13 +106,15 @@ impl Connector {
             .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE);
         let handler = Handler { info, changed: changed.clone() };
         let (mut process, mut written) = (None, None);
+        let line = Line::default();
         let shaken = match &server.config.transport {
             Transport::Stdio { command, args, env, cwd } => {
                 let transport = &server.config.transport;
                 let start = Start { server: &server.name, transport, command, args, env, cwd: cwd.as_deref() };
                 let (mut child, (stdout, stdin)) = Process::start(&start, &self.config, &self.guard)?;
                 written = Some(stdin.written.clone());
-                let pipes = AsyncRwTransport::new_client(stdout, stdin).with_max_line_length(http::MESSAGE_MAX);
+                let pipes = AsyncRwTransport::new_client(stdout, stdin).with_max_line_length(process::MESSAGE_MAX);
+                let pipes = Watched::new(pipes, &line);
                 let shaken = tokio::select! {
                     shaken = timeout_at(deadline, handler.serve_with_lifecycle(pipes, mode)) => shaken,
                     () = child.ended() => {
@@ -133,6 +128,7 @@ impl Connector {
             Transport::Http { url, .. } => {
                 let most = server.config.max_concurrent_calls;
                 let transport = http::transport(self.client.clone(), url, &server.headers, most);
+                let transport = Watched::new(transport, &line);
                 timeout_at(deadline, handler.serve_with_lifecycle(transport, mode)).await
             }
         };
@@ -149,9 +145,10 @@ impl Connector {
             }
             Err(_) => return Err(silent().into()),
         };
-        let mut connection = Connection::new(service, changed, process, written);
+        let link = Link { peer: service.peer().clone(), line, written };
+        let mut connection = Connection::new(service, link, changed, modern, process);
         match timeout_at(deadline, list_tools(&connection.link.peer, server)).await {
-            Ok(Ok(tools)) => connection.tools = tools,
+            Ok(Ok(listed)) => connection.listed = listed,
             Ok(Err(error)) => {
                 let error = ConnectError::Tools(error::service(&error));
                 connection.end().await;
@@ -162,12 +159,7 @@ impl Connector {
                 return Err(silent().into());
             }
         }
-        if modern {
-            // In this generation a server tells of changes only those who have asked.
-            let filter = SubscriptionFilter::builder().tools_list_changed().build();
-            let listening = timeout_at(deadline, connection.link.peer.listen(filter)).await;
-            connection.subscription = listening.ok().and_then(Result::ok);
-        }
+        let _ = timeout_at(deadline, connection.listen()).await;
         Ok(connection)
     }
 }
@@ -201,27 +193,41 @@ fn is_refusal(error: &ClientInitializeError, server: &Server) -> bool {
 impl Connection {
     fn new(
         service: RunningService<RoleClient, Handler>,
+        link: Link,
         changed: Arc<Notify>,
+        tells_if_asked: bool,
         process: Option<Process>,
-        written: Option<Arc<AtomicU64>>,
     ) -> Self {
-        let link = Link { peer: service.peer().clone(), written };
         let closer = service.cancellation_token();
-        let closed = async move {
+        let finished = async move {
             let _ = service.waiting().await;
         };
-        Self { link, tools: Arc::default(), changed, subscription: None, closed: Some(closed.boxed()), closer, process }
+        let (listed, finished) = (Listed::default(), finished.boxed());
+        Self { link, listed, changed, tells_if_asked, subscription: None, finished, closer, process }
+    }
+
+    /// Asks to be told of changes, if one has to and has not.
+    pub(crate) async fn listen(&mut self) {
+        if self.tells_if_asked && self.subscription.is_none() {
+            let filter = SubscriptionFilter::builder().tools_list_changed().build();
+            self.subscription = self.link.peer.listen(filter).await.ok();
+        }
+    }
+
+    /// Whether the server may be gone, or have changed, without a word: only a child's pipe tells of its end, and only who
+    /// is heard tells of changes.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.process.is_none() || (self.tells_if_asked && self.subscription.is_none())
     }
 
     /// Resolves when something happens.
     pub(crate) async fn event(&mut self) -> Event {
-        let Some(closed) = &mut self.closed else { return Event::Closed };
         let changed = async {
             match &mut self.subscription {
                 None => self.changed.notified().await,
                 Some(subscription) => {
                     if !matches!(subscription.next().await, Ok(Some(_))) {
-                        // What the server tells no more is seen when it is looked after the next time.
+                        // Whatever it did not tell at its end is seen now, and what comes when it is looked after.
                         self.subscription = None;
                     }
                 }
@@ -234,11 +240,8 @@ impl Connection {
             }
         };
         tokio::select! {
-            () = closed => {
-                self.closed = None;
-                Event::Closed
-            }
-            () = ended => Event::Closed,
+            () = self.link.line.closed.cancelled() => Event::Closed(self.link.line.why()),
+            () = ended => Event::Closed(self.link.line.why()),
             () = changed => Event::Changed,
         }
     }
@@ -247,93 +250,9 @@ impl Connection {
     pub(crate) async fn end(mut self) {
         drop(self.subscription.take());
         self.closer.cancel();
-        if let Some(closed) = self.closed {
-            let _ = timeout(CLOSING, closed).await;
-        }
+        let _ = timeout(CLOSING, self.finished).await;
         if let Some(process) = self.process {
             process.end().await;
         }
-    }
-}
-
-/// Asks for all tools, page by page. What a server describes in a way that no model could use it is left out, and the log
-/// says so; its other tools are not worse for it.
-pub(crate) async fn list_tools(peer: &Peer<RoleClient>, server: &Server) -> Result<Arc<[Offer]>, ServiceError> {
-    let mut offers: Vec<Offer> = Vec::new();
-    let mut cursor = None;
-    loop {
-        let params = cursor.take().map(|cursor| PaginatedRequestParams::default().with_cursor(Some(cursor)));
-        let request = ListToolsRequest { params, ..ListToolsRequest::default() };
-        let (page, next) = match peer.send_request(ClientRequest::ListToolsRequest(request)).await? {
-            ServerResult::ListToolsResult(page) => {
-                let read = |tool: rmcp::model::Tool| Found {
-                    description: tool.description.map(Into::into),
-                    name: tool.name.into(),
-                    schema: Some(Arc::unwrap_or_clone(tool.input_schema)),
-                };
-                (page.tools.into_iter().map(read).collect(), page.next_cursor)
-            }
-            // One tool that is not as the protocol says makes the whole list something else.
-            ServerResult::CustomResult(page) => read_leniently(page.0).ok_or(ServiceError::UnexpectedResponse)?,
-            _ => return Err(ServiceError::UnexpectedResponse),
-        };
-        let page: Vec<Found> = page;
-        offers.extend(
-            page.into_iter().filter(|found| server.allows(&found.name)).filter_map(|found| found.check(server)),
-        );
-        if offers.len() > MOST_TOOLS {
-            tracing::warn!(server = %server.name, most = MOST_TOOLS, "an MCP server has too many tools; the rest is left out");
-            offers.truncate(MOST_TOOLS);
-            break;
-        }
-        match next {
-            Some(next) => cursor = Some(next),
-            None => break,
-        }
-    }
-    Ok(offers.into())
-}
-
-/// A tool as a server describes it, rightly or not.
-struct Found {
-    name: String,
-    description: Option<String>,
-    schema: Option<Map<String, Value>>,
-}
-
-fn read_leniently(mut page: Value) -> Option<(Vec<Found>, Option<String>)> {
-    let next = page.get("nextCursor").and_then(Value::as_str).map(str::to_owned);
-    let Value::Array(tools) = page.get_mut("tools")?.take() else { return None };
-    let read = |mut tool: Value| {
-        let name = tool.get("name")?.as_str()?.to_owned();
-        let description = tool.get("description").and_then(Value::as_str).map(str::to_owned);
-        let schema = match tool.get_mut("inputSchema").map(Value::take) {
-            Some(Value::Object(schema)) => Some(schema),
-            _ => None,
-        };
-        Some(Found { name, description, schema })
-    };
-    Some((tools.into_iter().filter_map(read).collect(), next))
-}
-
-impl Found {
-    /// The tool, if its arguments are an object's: what models and backends know how to fill.
-    fn check(self, server: &Server) -> Option<Offer> {
-        let mut schema = self.schema.unwrap_or_default();
-        let usable = match schema.get("type") {
-            None => !schema.is_empty(),
-            Some(kind) => kind == "object",
-        };
-        if !usable || self.name.is_empty() {
-            tracing::warn!(
-                server = %server.name,
-                tool = %self.name.chars().take(100).collect::<String>(),
-                "a tool is left out: the schema of its arguments is not an object's"
-            );
-            return None;
-        }
-        schema.insert("type".into(), "object".into());
-        let schema = serde_json::value::to_raw_value(&schema).ok()?;
-        Some(Offer { name: self.name.into(), description: self.description.map(Into::into), schema: schema.into() })
     }
 }

@@ -12,6 +12,8 @@ use rmcp::{
 };
 use thiserror::Error;
 
+use crate::config::Transport;
+
 /// Why the adapter cannot be built.
 #[derive(Debug, Error)]
 pub enum BuildError {
@@ -79,8 +81,16 @@ pub(crate) fn service(error: &ServiceError) -> String {
 
 /// What the server itself said.
 fn told(error: &ErrorData) -> String {
-    let message: String = error.message.chars().take(300).collect();
-    format!("it answered with error {}: {message}", error.code.0)
+    format!("it answered with error {}: {}", error.code.0, error.message)
+}
+
+/// The library's own words for a call whose session ended before its answer was there. It tells them as if the server had
+/// said so.
+const SESSION_RENEWED: &str = "streamable HTTP session was re-initialized before the response arrived";
+
+/// Whether the server itself refused, and did not do, what it was asked.
+pub(crate) fn is_refusal(error: &ErrorData) -> bool {
+    error.message != SESSION_RENEWED
 }
 
 /// An error and what it comes from, outermost first. The library does not name the HTTP client's error as a source.
@@ -110,6 +120,9 @@ fn transport(error: &(dyn Error + 'static)) -> String {
                 403 => "it answered with HTTP status 403: what its headers grant is not enough".into(),
                 _ => format!("it answered with HTTP status {status}"),
             };
+        }
+        if let Some(StreamableHttpError::<reqwest::Error>::ResponseBodyTooLarge { .. }) = error.downcast_ref() {
+            return "its answer is too large".into();
         }
         if let Some(
             StreamableHttpError::<reqwest::Error>::UnexpectedServerResponse(_)
@@ -146,18 +159,42 @@ fn status_of(error: &(dyn Error + 'static)) -> Option<u16> {
 }
 
 /// Whether a request could not be sent at all, so that it may be sent again.
-pub(crate) fn was_not_sent(error: &ServiceError) -> bool {
+pub(crate) fn was_not_sent(error: &ServiceError, over: &Transport) -> bool {
     let ServiceError::TransportSend(error) = error else { return false };
-    causes(error.error.as_ref()).any(|error| {
-        error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
-            // A line that could not be written to a child's stdin: what the child has of it is no message.
-            || error.downcast_ref::<io::Error>().is_some_and(|error| {
-                matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected)
-            })
-    })
+    let mut causes = causes(error.error.as_ref());
+    match over {
+        // A line that could not be written to a child's stdin: what the child has of it is no message.
+        Transport::Stdio { .. } => causes
+            .filter_map(|error| error.downcast_ref::<io::Error>())
+            .any(|error| matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected)),
+        // A broken pipe says nothing here: HTTP/2 calls it so when a connection breaks while the answer is awaited.
+        Transport::Http { .. } => {
+            causes.any(|error| error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect))
+        }
+    }
 }
 
 /// Whether an HTTP server is there and refused a request as such.
 pub(crate) fn is_bad_request(error: &(dyn Error + 'static)) -> bool {
     causes(error).filter_map(status_of).any(|status| [400, 404, 405].contains(&status))
+}
+
+#[cfg(test)]
+mod tests {
+    use rmcp::transport::DynamicTransportError;
+
+    use super::*;
+
+    #[test]
+    fn a_broken_pipe_is_a_request_that_was_not_sent_to_a_child_only() {
+        let broken = || {
+            let error: StreamableHttpError<reqwest::Error> = io::Error::from(io::ErrorKind::BrokenPipe).into();
+            let id = std::any::TypeId::of::<()>();
+            ServiceError::TransportSend(DynamicTransportError::from_parts("test", id, Box::new(error)))
+        };
+        let http = Transport::Http { url: "http://host/mcp".into(), headers: vec![] };
+        let stdio = Transport::Stdio { command: "server".into(), args: vec![], env: vec![], cwd: None };
+        assert!(!was_not_sent(&broken(), &http));
+        assert!(was_not_sent(&broken(), &stdio));
+    }
 }

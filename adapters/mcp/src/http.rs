@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use reqwest::{
-    Client,
+    Client, StatusCode,
     header::{HeaderName, HeaderValue},
     redirect::Policy,
 };
@@ -21,7 +21,7 @@ const MOST_REDIRECTS: usize = 4;
 /// The HTTP client of all servers. Cheap to clone.
 ///
 /// Redirects are followed within one origin only (frameworks send `/mcp` to `/mcp/`): elsewhere they would carry the
-/// server's headers along.
+/// server's headers along. And only those that repeat the request: of others a GET would come out.
 ///
 /// # Errors
 /// [`BuildError::Tls`] without root certificates.
@@ -30,14 +30,16 @@ pub(crate) fn client(config: &McpConfig) -> Result<Client, BuildError> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let same_origin = Policy::custom(|attempt| {
         let origin = attempt.previous().first().map(|url| url.origin());
-        if origin != Some(attempt.url().origin()) || attempt.previous().len() > MOST_REDIRECTS {
-            attempt.stop()
-        } else {
+        let repeats = matches!(attempt.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+        if repeats && origin == Some(attempt.url().origin()) && attempt.previous().len() <= MOST_REDIRECTS {
             attempt.follow()
+        } else {
+            attempt.stop()
         }
     });
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(silence(config))
         .redirect(same_origin)
         .user_agent(format!("{}/{}", config.app_name.replace(|c: char| !c.is_ascii_graphic(), "-"), config.app_version))
         .build()
@@ -62,9 +64,16 @@ pub(crate) fn headers(
     headers.iter().map(valid).collect()
 }
 
-/// Results may be cut to less, but first they have to be read. What is longer than this is not.
-pub(crate) const MESSAGE_MAX: usize = 64 * 1024 * 1024;
+/// How long a server may send nothing at all: longer than anybody waits for it, since an attempt that was given up goes on
+/// in the library until its socket is closed. The stream on which a server tells of changes is silent by nature; it is
+/// opened again then.
+fn silence(config: &McpConfig) -> Duration {
+    let own = config.servers.iter().filter_map(|server| server.tool_timeout);
+    let longest = own.fold(config.tool_timeout.max(config.handshake_timeout), Duration::max);
+    longest.saturating_mul(2)
+}
 
+/// Messages are bounded as the library does it, at 16 MiB: all calls may be answered at once, each in a buffer of its own.
 pub(crate) fn transport(
     client: Client,
     url: &SecretString,
@@ -74,8 +83,6 @@ pub(crate) fn transport(
     let config = StreamableHttpClientTransportConfig::with_uri(url.expose_secret())
         // Listing and cancelling have to get through while all calls are running.
         .max_concurrent_requests(max_concurrent_calls + 4)
-        .max_json_response_size(MESSAGE_MAX)
-        .max_sse_event_size(MESSAGE_MAX)
         .custom_headers(headers.clone());
     StreamableHttpClientTransport::with_client(client, config)
 }

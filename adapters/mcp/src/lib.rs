@@ -15,11 +15,13 @@ mod connection;
 mod error;
 pub mod guard;
 mod http;
+mod listing;
 mod outcome;
 mod process;
 mod server;
 mod supervisor;
 mod tools;
+mod transport;
 
 pub use config::{GuardCommand, McpConfig, ServerConfig, Transport};
 pub use error::BuildError;

@@ -21,7 +21,8 @@ pub(crate) fn of(result: CallToolResult, max: usize) -> ToolOutcome {
             content.push_str(&part);
         }
     }
-    if let Some(structured) = result.structured_content
+    // Of a text that is cut anyway nothing more would be seen, and to parse it would cost many times its size.
+    if let Some(structured) = result.structured_content.filter(|_| content.len() <= max)
         && !says_the_same(&content, &structured)
     {
         if !content.is_empty() {
@@ -151,5 +152,8 @@ mod tests {
             "{}",
             long.content
         );
+        let both = json!({"content": [{"type": "text", "text": "x".repeat(200)}], "structuredContent": {"a": 1}});
+        let cut = of(result(both), 100).content;
+        assert!(cut.ends_with("[cut: 100 of 200 bytes]"), "nothing is added to what is cut: {cut}");
     }
 }

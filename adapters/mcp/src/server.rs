@@ -1,12 +1,6 @@
 //! A server as calls and reports see it: its configuration and its state.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::HashMap, sync::Arc};
 
 use chat_domain::time::Timestamp;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -18,6 +12,8 @@ use crate::{
     config::{ServerConfig, Transport},
     error::BuildError,
     http,
+    process::Written,
+    transport::Line,
 };
 
 /// How a server is.
@@ -89,13 +85,14 @@ pub(crate) struct State {
 #[derive(Clone)]
 pub(crate) struct Link {
     pub(crate) peer: Peer<RoleClient>,
-    /// Bytes that a child's stdin has taken.
-    pub(crate) written: Option<Arc<AtomicU64>>,
+    pub(crate) line: Line,
+    /// What a child's stdin has taken.
+    pub(crate) written: Option<Written>,
 }
 
 impl Link {
     pub(crate) fn written(&self) -> Option<u64> {
-        self.written.as_ref().map(|written| written.load(Ordering::Relaxed))
+        self.written.as_ref().map(Written::bytes)
     }
 }
 

@@ -1,17 +1,19 @@
 //! Keeps one server's connection: makes it, watches over it, makes it again.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chat_domain::{
     ports::{Clock, Observer, Random},
     time::Timestamp,
 };
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    connection::{Connection, Connector, Event, list_tools},
+    connection::{Connection, Connector, Event},
     error,
+    listing::{LeftOut, list_tools},
     server::{Phase, Server, State},
     tools::Shared,
 };
@@ -38,6 +40,12 @@ const LOOK_AFTER: Duration = Duration::from_secs(30);
 /// A burst of changes is one.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// A server that always says that its tools have changed is asked for them no more often.
+const SPACING: Duration = Duration::from_secs(1);
+
+/// Where what went wrong is cut, in characters.
+const ERROR_MAX: usize = 400;
+
 pub(crate) struct Supervisor {
     pub(crate) server: Arc<Server>,
     pub(crate) shared: Arc<Shared>,
@@ -57,6 +65,20 @@ enum Over {
 impl Supervisor {
     /// Runs until it is stopped, and ends the connection then.
     pub(crate) async fn run(self) {
+        // Without this the server would be for ever what it was when a fault of ours ended this.
+        let mut panics = 0;
+        while AssertUnwindSafe(self.supervise()).catch_unwind().await.is_err() {
+            panics += 1;
+            tracing::error!(server = %self.server.name, "the supervisor of an MCP server panicked, and begins anew");
+            self.lost(Phase::Down, "a fault of the client; see the log");
+            tokio::select! {
+                () = sleep(self.pause(panics)) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn supervise(&self) {
         let mut failures = 0;
         while !self.stop.is_cancelled() {
             let connecting = self.connector.connect(&self.server);
@@ -96,59 +118,75 @@ impl Supervisor {
 
     /// Looks after a connection until it is over.
     async fn watch(&self, mut connection: Connection) -> (Connection, Over) {
-        let looks_after = self.server.config.transport.is_http();
+        let mut listed = Instant::now();
+        // When the server is asked for its tools because it has said that they are others now.
+        let mut again = None;
         loop {
             let quiet = Instant::now() + LOOK_AFTER;
-            let settle = tokio::select! {
+            let looked_after = tokio::select! {
                 () = self.stop.cancelled() => return (connection, Over::Stopped),
                 event = connection.event() => match event {
-                    Event::Closed => return (connection, Over::Lost("it closed the connection".into())),
-                    Event::Changed => true,
-                },
-                () = self.server.doubt.notified() => false,
-                () = sleep_until(quiet), if looks_after => {
-                    if !self.server.is_idle() {
+                    Event::Closed(why) => return (connection, Over::Lost(why.into())),
+                    Event::Changed => {
+                        again.get_or_insert((Instant::now() + SETTLE).max(listed + SPACING));
                         continue;
                     }
-                    false
+                },
+                () = self.server.doubt.notified() => false,
+                () = sleep_until(again.unwrap_or(quiet)), if again.is_some() || connection.is_quiet() => {
+                    if again.is_none() && !self.server.is_idle() {
+                        continue;
+                    }
+                    again.is_none()
                 }
             };
-            if settle {
-                sleep(SETTLE).await;
-            }
-            let listed = tokio::select! {
-                listed = timeout(PROBE, list_tools(&connection.link.peer, &self.server)) => listed,
+            let tools = tokio::select! {
+                tools = timeout(PROBE, list_tools(&connection.link.peer, &self.server)) => tools,
                 () = self.stop.cancelled() => return (connection, Over::Stopped),
             };
-            match listed {
+            (listed, again) = (Instant::now(), None);
+            match tools {
                 Ok(Ok(tools)) => {
-                    connection.tools = tools;
+                    let left_out = std::mem::replace(&mut connection.listed, tools).left_out;
+                    if left_out != connection.listed.left_out {
+                        self.warn_of(connection.listed.left_out.as_ref());
+                    }
                     self.refresh(&connection);
                 }
                 // It is there, but will not tell: the last good list is kept.
                 Ok(Err(rmcp::ServiceError::McpError(told))) => {
                     let told = error::service(&rmcp::ServiceError::McpError(told));
-                    let told = self.server.config.transport.redact(&told);
+                    let told = self.server.config.transport.redact(&told, ERROR_MAX);
                     tracing::warn!(server = %self.server.name, error = %told, "the tools of an MCP server cannot be listed anew");
                 }
                 Ok(Err(error)) => return (connection, Over::Lost(error::service(&error))),
                 Err(_) => return (connection, Over::Lost("it does not answer any more".into())),
             }
+            if looked_after {
+                let _ = timeout(PROBE, connection.listen()).await;
+            }
+        }
+    }
+
+    fn warn_of(&self, left_out: Option<&LeftOut>) {
+        if let Some(LeftOut { count, first, why }) = left_out {
+            tracing::warn!(server = %self.server.name, count, %first, why, "tools of an MCP server are left out");
         }
     }
 
     fn ready(&self, connection: &Connection) {
         tracing::info!(
-            event = "mcp_ready", server = %self.server.name, tools = connection.tools.len(), "an MCP server is ready"
+            event = "mcp_ready", server = %self.server.name, tools = connection.listed.offers.len(), "an MCP server is ready"
         );
         self.change(|state, now| State {
             phase: Phase::Ready,
             since: now,
-            tools: connection.tools.clone(),
+            tools: connection.listed.offers.clone(),
             link: Some(connection.link.clone()),
             generation: state.generation + 1,
             last_error: state.last_error.clone(),
         });
+        self.warn_of(connection.listed.left_out.as_ref());
     }
 
     fn refresh(&self, connection: &Connection) {
@@ -158,18 +196,18 @@ impl Supervisor {
             .tools
             .iter()
             .map(|offer| (&offer.name, offer.schema.get(), &offer.description))
-            .eq(connection.tools.iter().map(|offer| (&offer.name, offer.schema.get(), &offer.description)));
+            .eq(connection.listed.offers.iter().map(|offer| (&offer.name, offer.schema.get(), &offer.description)));
         if !same {
             tracing::info!(
-                event = "mcp_tools_changed", server = %self.server.name, tools = connection.tools.len(),
+                event = "mcp_tools_changed", server = %self.server.name, tools = connection.listed.offers.len(),
                 "the tools of an MCP server have changed"
             );
-            self.change(|state, _| State { tools: connection.tools.clone(), ..state.clone() });
+            self.change(|state, _| State { tools: connection.listed.offers.clone(), ..state.clone() });
         }
     }
 
     fn lost(&self, phase: Phase, error: &str) {
-        let error = self.server.config.transport.redact(error);
+        let error = self.server.config.transport.redact(error, ERROR_MAX);
         // An operator who reads the log once a day wants one line for an outage, not one for each attempt.
         let state = self.server.state();
         if state.phase != Phase::Down || state.last_error.as_deref() != Some(&*error) {

@@ -28,7 +28,7 @@ use crate::{
     connection::Connector,
     error::{self, BuildError},
     guard::Guard,
-    http, outcome,
+    http, outcome, process,
     server::{Link, Phase, Server, ServerStatus},
     supervisor::Supervisor,
 };
@@ -78,6 +78,9 @@ impl Shared {
 impl McpTools {
     /// Begins to connect to all servers. Needs a tokio runtime.
     ///
+    /// If any of them is a child, this process cannot be looked into by others of its user from now on (Linux): children
+    /// could read its environment and its memory. Debuggers and profilers then need root, and there are no core dumps.
+    ///
     /// # Errors
     /// [`BuildError`]: only for what no attempt could mend; a server that is not there is no error.
     pub fn start(
@@ -102,7 +105,12 @@ impl McpTools {
         });
         shared.rebuild();
         let client = http::client(&config)?;
-        let guard = Guard::new(config.guard.clone());
+        let guard = if config.servers.iter().any(|server| !server.transport.is_http()) {
+            process::keep_to_ourselves();
+            Guard::start(config.guard.clone())
+        } else {
+            Guard::default()
+        };
         let config = Arc::new(config);
         let connector = Arc::new(Connector { config: config.clone(), client, guard });
         let (supervisors, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -144,7 +152,7 @@ impl McpTools {
                 return ToolOutcome::error(format!("The server {} has no tool {} any more.", server.name, tool.name));
             }
             let first = lost.is_none();
-            if first && link.peer.is_transport_closed() {
+            if first && link.line.closed.is_cancelled() {
                 lost = Some(generation);
                 continue;
             }
@@ -153,18 +161,18 @@ impl McpTools {
             return match link.peer.call_tool_once(params).await {
                 Ok(CallToolResponse::Complete(result)) => outcome::of(result, self.config.result_max_bytes),
                 Ok(_) => ToolOutcome::error("The tool asks for something that only a person could give it."),
-                Err(ServiceError::McpError(told)) => {
-                    let message: String = told.message.chars().take(ERROR_MAX).collect();
+                Err(ServiceError::McpError(told)) if error::is_refusal(&told) => {
+                    let message = server.config.transport.redact(&told.message, ERROR_MAX);
                     ToolOutcome::error(format!("The server {} refused the call: {message}", server.name))
                 }
                 Err(error) => {
                     server.doubt.notify_one();
                     let unheard = before.is_some() && before == link.written();
-                    if first && (unheard || error::was_not_sent(&error)) {
+                    if first && (unheard || error::was_not_sent(&error, &server.config.transport)) {
                         lost = Some(generation);
                         continue;
                     }
-                    let why = server.config.transport.redact(&error::service(&error));
+                    let why = server.config.transport.redact(&error::service(&error), ERROR_MAX);
                     ToolOutcome::error(format!(
                         "The call failed, and whether the tool did its work is not known: {why}."
                     ))

@@ -4,4 +4,7 @@ mod conformance;
 mod faults;
 mod http;
 mod processes;
+mod raw;
 mod scene;
+mod trouble;
+mod wire;
