@@ -1,4 +1,4 @@
-//! Why a command failed: [`Error`].
+//! Why a command failed: [`enum@Error`].
 
 use chat_domain::ports::{BoxError, sessions::Unavailable};
 use fred::error::{Error as DriverError, ErrorKind};
