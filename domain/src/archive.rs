@@ -29,6 +29,9 @@ use crate::{
 /// How often it is tried whether something can be kept again, while nothing can.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a health check waits for the database: less than probes wait for us.
+const PING_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The archive as the service uses it. Cloning gives the same archive.
 #[derive(Clone, Default)]
 pub struct Archive(Option<Arc<Inner>>);
@@ -183,6 +186,26 @@ impl Archive {
             backlog: Some(state.backlog as u64),
             note: (!inner.spool.is_durable()).then_some("the spool is in memory: not durable"),
         })
+    }
+}
+
+impl Archive {
+    /// The archive's health, found out by asking where the last write left no doubt: a service at rest should notice, too,
+    /// that its database has gone. None if nothing is archived.
+    pub async fn check(&self) -> Option<Health> {
+        let inner = self.0.as_ref()?;
+        let mut health = self.health()?;
+        if health.state == HealthState::Up {
+            let too_late = inner.clock.sleep_until(inner.clock.moment().plus(PING_PATIENCE));
+            let error = match select(inner.store.ping(), too_late).await {
+                Either::Left((Ok(()), _)) => return Some(health),
+                Either::Left((Err(error), _)) => error.to_string(),
+                Either::Right(_) => "no answer in time".to_owned(),
+            };
+            health.state = HealthState::Degraded;
+            health.last_error = Some(error);
+        }
+        Some(health)
     }
 }
 

@@ -276,7 +276,7 @@ struct ArchiveCheck(Archive);
 #[async_trait]
 impl HealthCheck for ArchiveCheck {
     async fn check(&self) -> Health {
-        self.0.health().unwrap_or_else(|| Health {
+        self.0.check().await.unwrap_or_else(|| Health {
             name: "history".into(),
             state: HealthState::Up,
             since: None,

@@ -39,6 +39,10 @@ use crate::config::{History, HistoryBackend, Settings};
 /// A wrong admin token may be tried once a second, ten times at once: the contract's numbers.
 const ADMIN_RATE: (f64, u32) = (1.0, 10);
 
+/// What is archived as the provider of a session.
+#[cfg(any(feature = "redis", feature = "mysql", feature = "mongodb"))]
+const PROVIDER: &str = "mcp-agent";
+
 /// What is kept, and who keeps it.
 pub(super) struct Storage {
     pub(super) sessions: Arc<dyn SessionStore>,
@@ -82,7 +86,7 @@ impl Storage {
                     Some(redis) if settings.memory.redis.as_ref().is_some_and(is_same) => redis.clone(),
                     _ => self::redis("HISTORY_REDIS_URL", url, clock).await?,
                 };
-                Some(Arc::new(redis.history(&history.namespace)))
+                Some(Arc::new(redis.history(&history.namespace, PROVIDER)))
             }
             #[cfg(feature = "mysql")]
             HistoryBackend::MySql(mysql) => Some(databases::mysql(mysql, &history.namespace, clock).await?),

@@ -95,7 +95,9 @@ impl Redis {
         // Listening before there is anything to hear.
         let connected = subscriber.reconnect_rx();
         let mut tasks = vec![runtime.spawn(subscribe(subscriber.clone(), connected, channels))];
-        tasks.extend(lanes.iter().chain([&subscriber]).map(|client| runtime.spawn(stay_connected(client.clone()))));
+        // What keeps one from connecting keeps all, and one is enough to tell of it.
+        let all = lanes.iter().chain([&subscriber]).enumerate();
+        tasks.extend(all.map(|(at, client)| runtime.spawn(stay_connected(client.clone(), at == 0))));
         let are_connected = async {
             while !lanes.iter().all(ClientLike::is_connected) {
                 sleep(RESEND / 5).await;
@@ -124,8 +126,9 @@ impl Redis {
     }
 
     /// The archive whose keys begin with `namespace`. In a cluster the namespace must have no braces in it.
-    pub fn history(&self, namespace: &str) -> RedisHistory {
-        RedisHistory::new(self.0.clone(), namespace)
+    /// `provider` is what is written as a session's provider: the Python service expects one with every session it reads.
+    pub fn history(&self, namespace: &str, provider: &str) -> RedisHistory {
+        RedisHistory::new(self.0.clone(), namespace, provider)
     }
 
     /// Whether Redis answers and can be written to.
@@ -246,10 +249,19 @@ impl Drop for Connection {
 
 /// Keeps a client connecting. The driver reconnects by itself, but gives up when the first attempt fails, and when it
 /// takes an answer for a sign that it never will succeed (a node that is not yet in its cluster).
-async fn stay_connected(client: Client) {
+async fn stay_connected(client: Client, tells: bool) {
+    let mut told = String::new();
     loop {
         let mut connection = Connection(client.connect());
-        let _ = (&mut connection.0).await;
+        if let Ok(Err(error)) = (&mut connection.0).await
+            && tells
+        {
+            let error = Error::from(error).to_string();
+            if error != told {
+                tracing::warn!(error = %error, "Redis cannot be connected to");
+                told = error;
+            }
+        }
         sleep(AGAIN).await;
     }
 }

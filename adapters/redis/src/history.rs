@@ -39,12 +39,13 @@ const FORGOTTEN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub struct RedisHistory {
     redis: Arc<Inner>,
     namespace: Arc<str>,
+    provider: Box<str>,
     counted: Counted,
 }
 
 impl RedisHistory {
-    pub(crate) fn new(redis: Arc<Inner>, namespace: &str) -> Self {
-        Self { redis, namespace: namespace.into(), counted: Counted::default() }
+    pub(crate) fn new(redis: Arc<Inner>, namespace: &str, provider: &str) -> Self {
+        Self { redis, namespace: namespace.into(), provider: provider.into(), counted: Counted::default() }
     }
 
     fn session_key(&self, id: SessionId) -> String {
@@ -76,7 +77,7 @@ impl RedisHistory {
 
     async fn record(&self, session: &Session, messages: &[Arc<Message>]) -> Result<(), HistoryError> {
         let id = session.id;
-        let fields = stored::session(session);
+        let fields = stored::session(session, &self.provider);
         let mut record = self.script(&scripts::RECORD, id).arg(score(session.created_at)).arg(2 * fields.len() as i64);
         for (field, value) in &fields {
             record = record.arg(*field).arg(value.as_str());

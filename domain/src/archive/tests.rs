@@ -226,6 +226,18 @@ async fn a_spooled_record_that_cannot_be_read_is_laid_aside_and_blocks_nobody() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_database_that_has_gone_is_noticed_before_the_next_write() {
+    let it = Stack::new(2);
+    let state = async || it.archive.check().await.expect("an archive").state;
+    assert_eq!(state().await, HealthState::Up);
+    for mode in [HistoryMode::Down, HistoryMode::Hanging] {
+        it.history.set_mode(mode);
+        let (state, took) = it.timed(state()).await;
+        assert!(state == HealthState::Degraded && took <= 1_000, "{mode:?}: {state:?} after {took} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn health_tells_what_is_wrong_since_when_and_how_much_waits() {
     let it = Stack::new(2);
     let session = Arc::new(session(0));

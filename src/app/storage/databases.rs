@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use chat_domain::ports::{Clock, history::HistoryStore};
 use tokio::time::timeout;
 
+use super::PROVIDER;
 use crate::{
     app::{StartError, backends::part},
     config,
@@ -13,9 +14,6 @@ use crate::{
 /// How long the start waits for tables and indexes to be made. A large table of the Python service takes longer to get
 /// its index; it goes on beside the service, and the spool takes what comes meanwhile.
 const PREPARATION: Duration = Duration::from_secs(5);
-
-/// What is written as the provider of a session.
-const PROVIDER: &str = "mcp-agent";
 
 #[cfg(feature = "mysql")]
 pub(super) async fn mysql(

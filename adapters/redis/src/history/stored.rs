@@ -20,8 +20,9 @@ pub(super) const FIELDS: [&str; 5] = ["provider", "fallback_provider", "memory_l
 const MEMORY_LIMIT: u32 = 10;
 
 /// A session's fields and their values; the prompt and the owner are not archived with it.
-pub(super) fn session(session: &Session) -> [(&'static str, String); 4] {
+pub(super) fn session(session: &Session, provider: &str) -> [(&'static str, String); 5] {
     [
+        ("provider", provider.to_owned()),
         ("id", session.id.to_string()),
         ("memory_limit", session.memory_limit.get().to_string()),
         ("created_at", session.created_at.to_string()),

@@ -57,7 +57,7 @@ fn by_python(namespace: &str, minutes: usize) -> SessionId {
 #[tokio::test]
 async fn what_the_python_service_wrote_is_read() {
     let (redis, namespace) = (fresh().await, prefix());
-    let history = redis.history(&namespace);
+    let history = redis.history(&namespace, "test");
     let (early, late) = (by_python(&namespace, 1), by_python(&namespace, 2));
     let ours = Arc::new(session(0));
     history.apply(&open(&ours)).await.expect("archived");
@@ -95,7 +95,7 @@ async fn what_the_python_service_wrote_is_read() {
 #[tokio::test]
 async fn what_we_write_the_python_service_reads() {
     let (redis, namespace) = (fresh().await, prefix());
-    let history = redis.history(&namespace);
+    let history = redis.history(&namespace, "test");
     let session = Arc::new(session(0));
     history.apply(&record(&session, &turn(1))).await.expect("archived");
     let (server, id) = (RedisServer::shared(), session.id);
@@ -113,7 +113,7 @@ async fn what_we_write_the_python_service_reads() {
 #[tokio::test]
 async fn forgetting_leaves_nothing_but_the_mark() {
     let (redis, namespace) = (fresh().await, prefix());
-    let history = redis.history(&namespace);
+    let history = redis.history(&namespace, "test");
     let session = Arc::new(session(0));
     history.apply(&open(&session)).await.expect("archived");
     history.apply(&record(&session, &turn(1))).await.expect("archived");
@@ -128,7 +128,7 @@ async fn forgetting_leaves_nothing_but_the_mark() {
 #[tokio::test]
 async fn an_operation_that_was_cut_off_anywhere_is_completed() {
     let (redis, namespace) = (fresh().await, prefix());
-    let history = redis.history(&namespace);
+    let history = redis.history(&namespace, "test");
     let server = RedisServer::shared();
     for cut in 0..3 {
         let session = Arc::new(session(cut));
@@ -151,7 +151,7 @@ async fn an_operation_that_was_cut_off_anywhere_is_completed() {
 #[tokio::test]
 async fn a_key_of_another_kind_is_a_permanent_error() {
     let (redis, namespace) = (fresh().await, prefix());
-    let history = redis.history(&namespace);
+    let history = redis.history(&namespace, "test");
     let session = Arc::new(session(0));
     RedisServer::shared().cli(&["SET", &format!("{namespace}:messages:{}", session.id), "x"]);
     let applied = history.apply(&record(&session, &turn(1))).await;

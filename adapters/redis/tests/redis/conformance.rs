@@ -53,7 +53,7 @@ async fn shared_bypass_subject() -> conformance::shared_bypass::Subject {
 
 async fn history_subject() -> conformance::history::Subject {
     let redis = fresh().await;
-    conformance::history::Subject::new(Arc::new(redis.history(&prefix())), clock()).holding(redis)
+    conformance::history::Subject::new(Arc::new(redis.history(&prefix(), "test")), clock()).holding(redis)
 }
 
 async fn health_subject() -> conformance::health::Subject {

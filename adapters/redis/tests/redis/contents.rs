@@ -27,7 +27,7 @@ fn texts() -> Vec<String> {
 #[tokio::test]
 async fn every_content_survives_memory_and_archive() {
     let redis = fresh().await;
-    let (store, history) = (sessions(&redis), redis.history(&prefix()));
+    let (store, history) = (sessions(&redis), redis.history(&prefix(), "test"));
     let serde_json::Value::Object(metadata) = json!({
         "نام": "زهرا\u{200c} 😀\u{0}", "deep": {"n": [1, 2.5, -0.0, null, true, u64::MAX]}, "long": "x".repeat(15_000),
     }) else {

@@ -27,7 +27,7 @@ async fn sessions_subject() -> conformance::sessions::Subject {
 
 async fn history_subject() -> conformance::history::Subject {
     let redis = in_cluster().await;
-    conformance::history::Subject::new(Arc::new(redis.history(&prefix())), clock()).holding(redis)
+    conformance::history::Subject::new(Arc::new(redis.history(&prefix(), "test")), clock()).holding(redis)
 }
 
 async fn limiter_subject(policy: BucketPolicy) -> conformance::limits::Subject {

@@ -35,7 +35,7 @@ async fn a_turn_with_limits_and_history_takes_four_round_trips() {
     let server = RedisServer::start();
     let line = Line::to(&server, DELAY).await;
     let redis = replica(&line.url(), &prefix()).await;
-    let (store, bypass, history) = (sessions(&redis), redis.bypass(), redis.history("archive"));
+    let (store, bypass, history) = (sessions(&redis), redis.bypass(), redis.history("archive", "test"));
     let limiter = redis.limiter(BucketPolicy::new(10.0, 10).expect("a policy"));
     let session = create(&store).await;
     let address: IpAddr = "203.0.113.7".parse().expect("an address");

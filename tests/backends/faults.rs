@@ -1,0 +1,231 @@
+//! Redis away, silent, empty, closed to us or to writes: answers in the promised time, nothing lost, and back by itself.
+
+use std::{sync::Arc, time::Instant};
+
+use chat_test_support::{Client, RedisServer, Service, Upstream, assert_eventually};
+use serde_json::json;
+
+use crate::{
+    scene::{PROMISED, SOON, agent, assert_unavailable, blocking, echoed, is_well, memory, operator, readiness},
+    under_load::places,
+};
+
+/// What Redis wants to hear, where it wants anything.
+const PASSWORD: &str = "sentinel-of-the-password";
+
+struct Scene {
+    service: Service,
+    client: Client,
+    operator: Client,
+    upstream: Upstream,
+}
+
+impl Scene {
+    async fn over(url: &str) -> Self {
+        let upstream = Upstream::start().await;
+        let service = agent(&upstream).env("REDIS_URL", url).start().await;
+        Self { client: service.client(), operator: operator(&service), service, upstream }
+    }
+
+    /// Fails the test unless whatever needs Redis is refused in time, all at once, and no model is asked.
+    async fn refuses(&self, session: &str) {
+        let asked = self.upstream.requests().len();
+        let (path, memory) = (format!("/sessions/{session}"), format!("/admin/sessions/{session}/messages"));
+        let (create, delete) = (json!({}), async { self.client.delete(&path).await });
+        let stream = async {
+            let refused = self.client.say_streaming(session, "streamed").await;
+            *refused.expect_err("refused before a stream begins")
+        };
+        tokio::join!(
+            assert_unavailable("create", self.client.post("/sessions", &create)),
+            assert_unavailable("read", self.client.get(&path)),
+            assert_unavailable("say", self.client.say(session, "refused")),
+            assert_unavailable("stream", stream),
+            assert_unavailable("delete", delete),
+            assert_unavailable("list", self.operator.get("/admin/sessions")),
+            assert_unavailable("list messages", self.operator.get(&memory)),
+            assert_unavailable("list bypass", self.operator.get("/admin/bypass")),
+        );
+        assert_eq!(self.upstream.requests().len(), asked, "no model was asked");
+    }
+
+    /// Fails the test unless readiness says that Redis is down, and the service is there all the same.
+    async fn is_unavailable(&self) {
+        for path in ["/health", "/metrics"] {
+            let began = Instant::now();
+            self.client.get(path).await.expect(200);
+            assert!(began.elapsed() < PROMISED, "{path}: {:?}", began.elapsed());
+        }
+        let (status, redis) = readiness(&self.operator, "redis").await;
+        assert_eq!((status.as_str(), &redis["state"]), ("unavailable", &json!("down")), "{redis}");
+        self.client.get("/health/ready").await.expect(503);
+    }
+
+    async fn is_back(&self) {
+        assert_eventually!(is_well(&self.operator).await, SOON);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_down_at_the_start_is_waited_for() {
+    let redis = RedisServer::start();
+    redis.kill();
+    let scene = Scene::over(&redis.url()).await;
+    scene.is_unavailable().await;
+    scene.refuses("00000000-0000-4000-8000-000000000000").await;
+    blocking(|| redis.restart());
+    scene.is_back().await;
+    let session = scene.client.create_session().await;
+    scene.client.say(&session, "one").await.expect(200);
+    assert_eq!(memory(&scene.client, &session).await, echoed(&["one"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_redis_acknowledged_is_there_when_it_is_back() {
+    let redis = RedisServer::start_with(&["--appendfsync", "always"]);
+    let scene = Scene::over(&redis.url()).await;
+    let session = scene.client.create_session().await;
+    scene.client.say(&session, "one").await.expect(200);
+    for round in ["two", "three"] {
+        redis.kill();
+        scene.refuses(&session).await;
+        scene.is_unavailable().await;
+        blocking(|| redis.restart());
+        scene.is_back().await;
+        scene.client.say(&session, round).await.expect(200);
+    }
+    assert_eq!(memory(&scene.client, &session).await, echoed(&["one", "two", "three"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_redis_is_an_error_in_the_promised_time() {
+    let redis = RedisServer::start();
+    let scene = Scene::over(&redis.url()).await;
+    let session = scene.client.create_session().await;
+    scene.client.say(&session, "one").await.expect(200);
+    redis.freeze();
+    // At first nobody knows, then the connections are given up.
+    for _ in 0..3 {
+        scene.refuses(&session).await;
+    }
+    redis.thaw();
+    scene.is_back().await;
+    // What was sent meanwhile may have been carried out: a session that somebody deleted is gone.
+    let session = scene.client.create_session().await;
+    scene.client.say(&session, "two").await.expect(200);
+    assert_eventually!(places(&redis).is_empty(), SOON);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_runs_when_redis_is_killed_ends_in_the_promised_time_or_is_kept() {
+    let redis = RedisServer::start_with(&["--appendfsync", "always"]);
+    let scene = Arc::new(Scene::over(&redis.url()).await);
+    let (lost, kept) = (scene.client.create_session().await, scene.client.create_session().await);
+    for (session, is_lost) in [(lost, true), (kept, false)] {
+        let gate = chat_test_support::Gate::new();
+        scene.upstream.push(chat_test_support::Reply::text("echo: running").held_by(&gate));
+        let asked = scene.upstream.requests().len();
+        let turn = tokio::spawn({
+            let (client, session) = (scene.client.clone(), session.clone());
+            async move { client.say(&session, "running").await }
+        });
+        scene.upstream.wait_for_requests(asked + 1).await;
+        blocking(|| redis.kill());
+        if !is_lost {
+            // Back before the model has answered.
+            blocking(|| redis.restart());
+        }
+        let began = Instant::now();
+        gate.open();
+        let answer = turn.await.expect("an answer");
+        if is_lost {
+            assert!(began.elapsed() < PROMISED, "{:?}", began.elapsed());
+            assert_eq!((answer.status, answer.code()), (503, "storage_unavailable"), "{}", answer.text);
+            blocking(|| redis.restart());
+            scene.is_back().await;
+            assert_eq!(memory(&scene.client, &session).await, []);
+        } else {
+            assert_eq!(answer.expect(200).content(), "echo: running");
+            assert_eq!(memory(&scene.client, &session).await, echoed(&["running"]));
+        }
+        // The place of the turn that could not be stored is given up as well.
+        scene.client.say(&session, "next").await.expect(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_comes_back_empty_has_no_sessions_and_takes_new_ones() {
+    let redis = RedisServer::start_with(&["--appendonly", "no"]);
+    let scene = Scene::over(&redis.url()).await;
+    let session = scene.client.create_session().await;
+    scene.client.say(&session, "one").await.expect(200);
+    blocking(|| redis.restart());
+    scene.is_back().await;
+    for answer in [
+        scene.client.get(&format!("/sessions/{session}")).await,
+        scene.client.say(&session, "two").await,
+        scene.client.delete(&format!("/sessions/{session}")).await,
+    ] {
+        assert_eq!((answer.status, answer.code()), (404, "session_not_found"), "{}", answer.text);
+    }
+    let session = scene.client.create_session().await;
+    scene.client.say(&session, "one").await.expect(200);
+    assert_eq!(memory(&scene.client, &session).await, echoed(&["one"]));
+    let listed = scene.operator.get("/admin/sessions").await.expect(200);
+    assert_eq!((listed.header("x-total-count"), &listed.body[0]["id"]), (Some("1"), &json!(session)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_told_without_showing_it() {
+    let redis = RedisServer::start_with(&["--requirepass", "another"]);
+    let url = redis.url().replace("redis://", &format!("redis://:{PASSWORD}@"));
+    let scene = Scene::over(&url).await;
+    scene.is_unavailable().await;
+    scene.refuses("00000000-0000-4000-8000-000000000000").await;
+    let config = scene.operator.get("/admin/config").await.expect(200);
+    let shown = config.body.as_array().expect("entries").iter().find(|entry| entry["name"] == "REDIS_URL");
+    assert!(
+        shown.expect("it is shown")["value"].as_str().is_some_and(|value| value.contains("***")),
+        "{}",
+        config.text
+    );
+    let ready = scene.operator.get("/health/ready").await;
+    for text in [config.text, ready.text, scene.service.log_text()] {
+        assert!(!text.contains(PASSWORD), "{text}");
+    }
+    // Put right at the server, it is found out without a restart.
+    redis.cli(&["-a", "another", "CONFIG", "SET", "requirepass", PASSWORD]);
+    scene.is_back().await;
+    scene.client.create_session().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_start_says_that_redis_refuses_the_credentials() {
+    let redis = RedisServer::start_with(&["--requirepass", "another"]);
+    let url = redis.url().replace("redis://", &format!("redis://:{PASSWORD}@"));
+    let scene = Scene::over(&url).await;
+    let log = scene.service.log_text();
+    let said = log.lines().any(|line| line.contains("WARN") && line.contains("Redis") && line.contains("credentials"));
+    assert!(said, "nothing tells a wrong password from a Redis that is down:\n{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_redis_is_unavailable_until_it_takes_writes() {
+    let redis = RedisServer::start();
+    let scene = Scene::over(&redis.url()).await;
+    let session = scene.client.create_session().await;
+    scene.client.say(&session, "one").await.expect(200);
+    redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    let began = Instant::now();
+    let create = json!({});
+    tokio::join!(
+        assert_unavailable("create", scene.client.post("/sessions", &create)),
+        assert_unavailable("say", scene.client.say(&session, "refused")),
+    );
+    assert!(began.elapsed() < PROMISED);
+    scene.is_unavailable().await;
+    redis.cli(&["REPLICAOF", "NO", "ONE"]);
+    scene.is_back().await;
+    scene.client.say(&session, "two").await.expect(200);
+    assert_eq!(memory(&scene.client, &session).await, echoed(&["one", "two"]));
+}

@@ -1,0 +1,20 @@
+//! The service over its databases: what is kept in Redis, MySQL and MongoDB, shared by replicas, and not lost when one of
+//! them, or a replica, goes away.
+
+#![cfg(all(feature = "redis", feature = "mysql", feature = "mongodb"))]
+#![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
+
+mod archive;
+mod databases;
+mod deletion;
+mod faults;
+mod load;
+mod outage;
+mod replicas;
+mod scene;
+mod shared;
+mod spool;
+mod starting;
+mod topologies;
+mod trips;
+mod under_load;
