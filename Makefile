@@ -4,6 +4,8 @@
 
 # The crates, each checked alone: a workspace build unifies features and hides missing ones.
 CRATES := chat-domain chat-local chat-mcp chat-mongodb chat-mysql chat-openai chat-redis chat-agent ham3d-mcp chat-test-support chat-bench
+# The builds for one outside technology alone, and for none.
+ALONE := none redis mysql mongodb
 # The domain knows none of these.
 FORBIDDEN := tokio poem reqwest hyper rmcp fred diesel mongodb
 
@@ -26,7 +28,7 @@ check: ## Format, lints, documentation, dependency rules, feature sets.
 	tests/domain-is-pure.sh $(FORBIDDEN)
 	for crate in $(CRATES); do cargo check -p $$crate || exit 1; done
 	cargo check -p chat-agent --no-default-features
-	cargo check -p chat-agent --no-default-features --features none
+	for feature in $(ALONE); do cargo check -p chat-agent --no-default-features --features $$feature || exit 1; done
 
 check-full: check test ## All of that, the feature powerset, licences, unused dependencies, long fault tests.
 	tests/setup.sh full

@@ -140,6 +140,7 @@ fn server(server: &McpServer) -> ServerConfig {
 }
 
 /// What is not configuration of ours and is passed on unread.
+#[expect(clippy::disallowed_methods, reason = "no setting of ours: what children need of the system's, by name")]
 fn environment() -> Vec<(String, OsString)> {
     let known = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
     std::env::vars_os().filter_map(known).filter(|(name, _)| ENVIRONMENT.contains(&name.as_str())).collect()

@@ -13,7 +13,7 @@ use chat_local::system::{SystemClock, SystemRandom};
 use chat_mcp::{McpConfig, McpTools, Phase, ServerConfig, ServerStatus, Transport};
 use chat_test_support::{
     TempDir,
-    mcp::{python, scripted_server},
+    mcp::{python, scripted_server, search_path},
 };
 use serde_json::{Value, value::to_raw_value};
 
@@ -45,7 +45,6 @@ pub(crate) fn with_transport(name: &str, transport: Transport) -> ServerConfig {
 }
 
 pub(crate) fn config(servers: Vec<ServerConfig>) -> McpConfig {
-    let path = std::env::vars_os().find(|(name, _)| name == "PATH").map(|(_, path)| path).unwrap_or_default();
     McpConfig {
         servers,
         app_name: "chat-backend".into(),
@@ -55,7 +54,7 @@ pub(crate) fn config(servers: Vec<ServerConfig>) -> McpConfig {
         handshake_timeout: PATIENCE,
         result_max_bytes: RESULT_MAX,
         log_stderr: false,
-        environment: vec![("PATH".into(), path), ("LANG".into(), OsString::from("C.UTF-8"))],
+        environment: vec![("PATH".into(), search_path()), ("LANG".into(), OsString::from("C.UTF-8"))],
         guard: None,
     }
 }

@@ -1,6 +1,5 @@
 //! The client against a scripted endpoint over real HTTP.
 
-mod bench;
 mod conformance;
 mod connections;
 mod faults;
