@@ -16,6 +16,7 @@ run: ## Serve with the built-in model: no key, no network.
 	cargo run --release -- demo
 
 test: setup ## Run all tests; installs what they need on Debian, elsewhere says what is missing.
+	cargo build --examples
 	cargo test --workspace --all-targets
 	cargo test --workspace --doc
 	target/debug/chat-agent openapi --check openapi/chat-agent.json

@@ -194,6 +194,22 @@ mod tests {
     }
 
     #[test]
+    fn a_request_is_named_once_to_people_also_while_its_answer_is_written() {
+        let lines = Lines::default();
+        let written = lines.clone();
+        let text = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || lines.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(text), || {
+            let mut handler = RequestScope::new(HeaderValue::from_static("1"));
+            let _in_handler = handler.enter();
+            let mut answer = RequestScope::new(HeaderValue::from_static("1"));
+            let _in_answer = answer.enter();
+            tracing::info!("told");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).expect("UTF-8");
+        assert!(text.ends_with("INFO request{request_id=\"1\"}: chat_agent::telemetry::tests: told\n"), "{text}");
+    }
+
+    #[test]
     fn a_request_is_told_to_people_as_well() {
         let lines = Lines::default();
         let written = lines.clone();

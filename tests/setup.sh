@@ -76,6 +76,9 @@ test)
     # Other people's MCP servers, for the client's tests.
     need_python_tools mcp mcp-server-fetch==2026.10.24
     need_node_tools node @modelcontextprotocol/server-filesystem@2026.8.31 @modelcontextprotocol/server-everything@2026.8.31
+    # What the examples in Python and JavaScript tell their readers to install.
+    need_python_tools examples httpx==0.28.1 httpx-sse==0.4.3
+    need_node_tools examples-js openapi-client-axios@7.9.1 axios@1.21.1 js-yaml@4.3.2
     ;;
 bench)
     need nginx nginx-light

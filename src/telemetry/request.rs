@@ -57,7 +57,7 @@ impl RequestScope {
     pub fn new(id: HeaderValue) -> Self {
         let span = match JSON.get() {
             Some(_) => Span::none(),
-            None => tracing::info_span!("request", request_id = id.to_str().unwrap_or_default()),
+            None => tracing::info_span!(parent: None, "request", request_id = id.to_str().unwrap_or_default()),
         };
         Self { id: Some(id), span }
     }
