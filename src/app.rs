@@ -1,6 +1,7 @@
 //! The composition root: configuration in, a running service out. The only place that names adapters.
 
 mod backends;
+mod files;
 pub(crate) mod mcp;
 mod storage;
 
@@ -127,7 +128,8 @@ impl App {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(event = "listening", address = %address, "listening");
         }
-        let limits = ConnectionLimits { max_connections: self.server.max_connections, ..ConnectionLimits::default() };
+        let max_connections = files::room_for(self.server.max_connections);
+        let limits = ConnectionLimits { max_connections, ..ConnectionLimits::default() };
         let stop = stop_signal(self.draining.clone(), self.server.shutdown_delay);
         let all_ended = serve(listener, self.service, limits, stop, self.server.shutdown_grace).await;
         upkeep.abort();

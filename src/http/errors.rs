@@ -214,6 +214,16 @@ impl ApiError {
             "The body must be JSON: send it with `Content-Type: application/json`",
         )
     }
+
+    /// 415: bodies are not unpacked.
+    pub fn unsupported_content_encoding() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "The body must not be compressed: send it without `Content-Encoding`",
+        )
+        .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+    }
 }
 
 /// What a query parameter of this name should have been.

@@ -62,7 +62,7 @@ impl<'a, T: Body + Send> ApiExtractor<'a> for StrictJson<T> {
 /// Reads a body that came with these headers.
 ///
 /// # Errors
-/// 415 if it is not JSON, 422 with all that is wrong with it.
+/// 415 if it is not JSON as it stands, 422 with all that is wrong with it.
 pub(super) fn read<T: Body>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.is_empty() && !T::REQUIRED {
         return Ok(T::read(&mut Members::default()));
@@ -71,6 +71,10 @@ pub(super) fn read<T: Body>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, ApiE
     let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     if content_type.is_some_and(|content_type| !is_json(content_type)) {
         return Err(ApiError::unsupported_media_type());
+    }
+    // Nothing is unpacked here: a few kilobytes would become gigabytes.
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(ApiError::unsupported_content_encoding());
     }
     parse(bytes)
 }

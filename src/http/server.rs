@@ -60,7 +60,7 @@ pub async fn serve(
     // Not `pipeline_flush`: with it hyper buffers all that a turn says, however little of it the reader takes.
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_read).max_buf_size(MAX_HEAD);
     let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
     // Dropped when no more connections are taken.
     let (accepting, stopped) = watch::channel(());
     let mut stop = std::pin::pin!(stop);

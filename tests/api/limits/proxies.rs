@@ -52,3 +52,38 @@ async fn the_right_most_untrusted_address_counts() {
     }
     assert!(!scene.service.log_text().contains("sentinel"));
 }
+
+#[tokio::test]
+async fn no_header_makes_a_client_somebody_else() {
+    const NAMES: [&str; 12] = [
+        "x-forwarded-for",
+        "x-real-ip",
+        "forwarded",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-forwarded-for",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+        "x-forwarded",
+        "forwarded-for",
+        "via",
+    ];
+    // Neither where no proxy is trusted, nor behind one, which adds the address that it sees to what the client wrote.
+    for (trusted, seen) in [("none", None), ("127.0.0.0/8", Some("203.0.113.9"))] {
+        let scene = Scene::with(&[NEVER_REFILLED, BURST, ("TRUSTED_PROXIES", trusted)]).await;
+        let mut passed = 0;
+        for number in 0..8 {
+            for name in NAMES {
+                let claimed = format!("198.51.100.{number}");
+                let value = if name == "forwarded" { format!("for={claimed}") } else { claimed };
+                let mut request = scene.client.request(reqwest::Method::POST, "/sessions").header(name, value);
+                if let Some(seen) = seen {
+                    request = request.header("x-forwarded-for", seen);
+                }
+                passed += usize::from(request.send().await.expect("an answer").status() == 201);
+            }
+        }
+        assert_eq!(passed, 2, "{trusted}");
+    }
+}
