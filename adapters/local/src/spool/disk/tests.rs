@@ -152,6 +152,22 @@ async fn what_cannot_be_read_is_told_without_quoting_it_and_buried() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_an_operator_puts_into_a_folder_of_its_own_is_taken_up() {
+    let scratch = Scratch::new();
+    let spool = scratch.open().await;
+    let id = append(&spool, 7).await;
+    spool.bury(id, "a table that has been mended since").await.expect("buried");
+    drop(spool);
+    let again = scratch.0.join("process-again");
+    fs::create_dir(&again).expect("a folder");
+    let letters = scratch.children(DEAD_LETTERS);
+    let letter = letters.iter().find(|entry| entry.path().extension().is_some_and(|is| is == "json"));
+    let letter = letter.expect("a dead letter");
+    fs::rename(letter.path(), again.join(letter.file_name())).expect("moved");
+    assert_eq!(sessions(&scratch.open().await).await, [7]);
+}
+
+#[tokio::test]
 async fn it_is_private_and_bounded() {
     let scratch = Scratch::new();
     let size = serde_json::to_string(&forget(1)).expect("JSON").len() as u64;
