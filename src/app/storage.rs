@@ -3,8 +3,6 @@
 
 #[cfg(any(feature = "mysql", feature = "mongodb"))]
 mod databases;
-#[cfg(feature = "redis")]
-mod prompt;
 
 use std::{sync::Arc, time::Duration};
 
@@ -102,7 +100,7 @@ impl Storage {
             let sessions = chat_redis::SessionPolicy { ttl, lease: chat_redis::SessionPolicy::LEASE };
             return Ok(Self {
                 sessions: Arc::new(redis.sessions(sessions)),
-                limiter: Arc::new(prompt::Prompt(redis.limiter(policy))),
+                limiter: Arc::new(redis.limiter(policy)),
                 bypass: Arc::new(redis.bypass()),
                 archive,
                 checks: vec![Arc::new(redis.health())],

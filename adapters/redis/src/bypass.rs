@@ -16,11 +16,11 @@ use fred::types::Value;
 use ipnet::IpNet;
 use tokio::{
     sync::broadcast::error::RecvError,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::{
-    client::{Command, Inner},
+    client::{Command, Inner, PATIENCE},
     error::Error,
 };
 
@@ -70,15 +70,15 @@ async fn follow(list: Weak<List>) {
             _ = due.tick() => {}
         }
         let Some(list) = list.upgrade() else { return };
-        if let Err(error) = list.read().await {
+        if let Err(error) = list.read(Instant::now() + PATIENCE).await {
             tracing::debug!(error = %error, "the bypass list cannot be read: the last one known holds");
         }
     }
 }
 
 impl List {
-    async fn read(&self) -> Result<Vec<IpNet>, Error> {
-        let members = self.redis.run(Command::on("SMEMBERS", self.redis.keys.bypass())).await?;
+    async fn read(&self, deadline: Instant) -> Result<Vec<IpNet>, Error> {
+        let members = self.redis.run(Command::on("SMEMBERS", self.redis.keys.bypass()).by(deadline)).await?;
         // What an operator's own hand put there and cannot be read lets nobody pass.
         let networks = members.into_array().into_iter().filter_map(|member| parse_network(&member.as_str()?).ok());
         let mut networks: Vec<IpNet> = networks.collect();
@@ -98,11 +98,12 @@ impl List {
 
     /// Changes the set, sees to it that this replica knows, and tells the others.
     async fn change(&self, name: &'static str, network: IpNet) -> Result<Value, Error> {
-        let key = self.redis.keys.bypass();
-        let changed = self.redis.run(Command::on(name, key.as_str()).arg(show_network(&network))).await?;
+        let (key, deadline) = (self.redis.keys.bypass(), Instant::now() + PATIENCE);
+        let change = Command::on(name, key.as_str()).arg(show_network(&network));
+        let changed = self.redis.run(change.by(deadline)).await?;
         // It is done: what comes now happens by itself as well, within the second.
-        let _ = self.read().await;
-        let _ = self.redis.run(Command::on("PUBLISH", key).arg("changed")).await;
+        let _ = self.read(deadline).await;
+        let _ = self.redis.run(Command::on("PUBLISH", key).arg("changed").by(deadline)).await;
         Ok(changed)
     }
 }
@@ -119,7 +120,7 @@ impl BypassList for RedisBypass {
     }
 
     async fn list(&self) -> Result<Vec<IpNet>, BoxError> {
-        Ok(self.0.read().await?)
+        Ok(self.0.read(Instant::now() + PATIENCE).await?)
     }
 
     async fn add(&self, network: IpNet) -> Result<(), BoxError> {

@@ -40,7 +40,8 @@ use crate::{
     sessions::{RedisSessions, SessionPolicy},
 };
 
-/// A command is answered, or has failed, after this time: clients are promised an answer within two seconds.
+/// A command is answered, or has failed, after this time, and so is an operation of several: clients are promised an
+/// answer within two seconds.
 pub const PATIENCE: Duration = Duration::from_millis(1_800);
 
 /// How long the start waits for the first connection before it goes on without.
@@ -115,7 +116,7 @@ impl Redis {
         RedisSessions::new(self.0.clone(), policy)
     }
 
-    /// Token buckets that all replicas share.
+    /// Token buckets that all replicas share. They decide at once, or not at all ([`DECISION`](crate::DECISION)).
     pub fn limiter(&self, policy: BucketPolicy) -> RedisLimiter {
         RedisLimiter::new(self.0.clone(), policy)
     }
@@ -161,14 +162,20 @@ impl Inner {
     /// Has a command carried out. It is sent again when a connection is lost under it, and so must be one that may be.
     ///
     /// # Errors
-    /// When there is no answer within [`PATIENCE`]; at once if there is no connection, unless the command insists.
+    /// When there is no answer within [`PATIENCE`], or by the command's own deadline; at once if there is no connection,
+    /// unless the command insists.
     pub(crate) async fn run(&self, mut command: Command) -> Result<Value, Error> {
-        let deadline = Instant::now() + PATIENCE;
+        let patience_ends = Instant::now() + PATIENCE;
+        let deadline = command.deadline().map_or(patience_ends, |deadline| deadline.min(patience_ends));
         // As long as nothing was sent there is no doubt, and no reason to wait for a connection.
         let mut failure = Error::Disconnected;
         loop {
-            let result = self.send(&command, deadline).await;
-            match result {
+            let time_left = deadline.saturating_duration_since(Instant::now());
+            // To the driver, no time is all the time in the world.
+            if time_left.is_zero() {
+                return Err(if failure == Error::Lost { failure } else { Error::Silent });
+            }
+            match self.send(&command, time_left).await {
                 Err(error) if error.details().starts_with("NOSCRIPT") && command.carry_script() => continue,
                 Err(error) => match Error::from(error) {
                     Error::Disconnected if failure == Error::Lost || command.insists() => {}
@@ -189,9 +196,9 @@ impl Inner {
         }
     }
 
-    async fn send(&self, command: &Command, deadline: Instant) -> Result<Value, fred::error::Error> {
+    async fn send(&self, command: &Command, time: Duration) -> Result<Value, fred::error::Error> {
         let options = Options {
-            timeout: Some(deadline.saturating_duration_since(Instant::now())),
+            timeout: Some(time),
             max_attempts: Some(MOST_MOVES),
             cluster_hash: Some(command.slot()),
             fail_fast: true,

@@ -14,10 +14,11 @@ use chat_domain::{
 };
 use fred::types::Value;
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use self::read::Counted;
 use crate::{
-    client::{Command, Inner},
+    client::{Command, Inner, PATIENCE},
     error::Error,
     scripts::{self, Lua},
 };
@@ -76,7 +77,7 @@ impl RedisHistory {
     }
 
     async fn record(&self, session: &Session, messages: &[Arc<Message>]) -> Result<(), HistoryError> {
-        let id = session.id;
+        let (id, deadline) = (session.id, Instant::now() + PATIENCE);
         let fields = stored::session(session, &self.provider);
         let mut record = self.script(&scripts::RECORD, id).arg(score(session.created_at)).arg(2 * fields.len() as i64);
         for (field, value) in &fields {
@@ -91,36 +92,41 @@ impl RedisHistory {
             let hash = Command::on("HSET", self.session_key(id));
             let hash = fields.into_iter().fold(hash, |command, (field, value)| command.arg(field).arg(value));
             let set = Command::on("SADD", self.sessions_key()).arg(id.to_string());
-            self.run_all([hash, set, self.put_in_index(session.created_at, id)]).await?;
+            self.run_all([hash, set, self.put_in_index(session.created_at, id)], deadline).await?;
         }
-        let answer = self.redis.run(record).await.map_err(failed)?;
+        let answer = self.redis.run(record.by(deadline)).await.map_err(failed)?;
         if self.redis.is_clustered() && answer.as_str().as_deref() == Some("forgotten") {
-            self.take_out(id).await?;
+            self.take_out(id, deadline).await?;
         }
         Ok(())
     }
 
     async fn forget(&self, id: SessionId) -> Result<bool, HistoryError> {
+        let deadline = Instant::now() + PATIENCE;
         let forget = self.script(&scripts::FORGET, id).arg(FORGOTTEN_FOR.as_millis() as i64);
-        let mut removed = self.redis.run(forget).await.map_err(failed)?.as_u64().unwrap_or_default();
+        let mut removed = self.redis.run(forget.by(deadline)).await.map_err(failed)?.as_u64().unwrap_or_default();
         if self.redis.is_clustered() {
-            removed += self.take_out(id).await?;
+            removed += self.take_out(id, deadline).await?;
         }
         Ok(removed > 0)
     }
 
     /// Takes a session out, but for its messages; tells how much there was.
-    async fn take_out(&self, id: SessionId) -> Result<u64, HistoryError> {
+    async fn take_out(&self, id: SessionId, deadline: Instant) -> Result<u64, HistoryError> {
         let name = id.to_string();
         let hash = Command::on("DEL", self.session_key(id));
         let set = Command::on("SREM", self.sessions_key()).arg(name.as_str());
         let index = Command::on("ZREM", self.index_key()).arg(name);
-        let answers = self.run_all([hash, set, index]).await?;
+        let answers = self.run_all([hash, set, index], deadline).await?;
         Ok(answers.iter().filter_map(Value::as_u64).sum())
     }
 
-    async fn run_all<const N: usize>(&self, commands: [Command; N]) -> Result<Vec<Value>, HistoryError> {
-        let answers = join_all(commands.map(|command| self.redis.run(command))).await;
+    async fn run_all<const N: usize>(
+        &self,
+        commands: [Command; N],
+        deadline: Instant,
+    ) -> Result<Vec<Value>, HistoryError> {
+        let answers = join_all(commands.map(|command| self.redis.run(command.by(deadline)))).await;
         answers.into_iter().collect::<Result<_, _>>().map_err(failed)
     }
 

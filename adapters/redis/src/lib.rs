@@ -2,7 +2,8 @@
 //! one set of connections and one scheme of keys.
 //!
 //! - [`Redis`] holds the connections, which are made in the background and mended by themselves; each port is a view of it.
-//! - Every command is answered or has failed within [`PATIENCE`]; while there is no connection it fails at once.
+//! - Every command is answered or has failed within [`PATIENCE`], and the commands of one operation share that time; while
+//!   there is no connection they fail at once. Only reading an archive may take longer, as long as Redis goes on answering.
 //! - What must happen in one step is a script (`scripts/`), and all keys of a script share a slot, so that the same code
 //!   serves a single server, Sentinel and Cluster. Each script may be sent again after an answer that was lost.
 //! - Time in scripts is Redis's own: replicas need no common clock.
@@ -28,5 +29,5 @@ pub use config::{BuildError, DEFAULT_PREFIX, RedisConfig};
 pub use error::Error;
 pub use health::RedisHealth;
 pub use history::RedisHistory;
-pub use limits::RedisLimiter;
+pub use limits::{DECISION, RedisLimiter};
 pub use sessions::{RedisSessions, SessionPolicy};

@@ -11,11 +11,18 @@ use chat_domain::{
     },
 };
 
+use tokio::time::Instant;
+
 use crate::{
     client::{Command, Inner},
     error::Error,
     scripts,
 };
+
+/// How long a decision may take. It is a round trip in which Redis has next to nothing to do; and what a silent Redis takes
+/// here is taken from the two seconds in which a request is promised its answer, of which the rest
+/// ([`PATIENCE`](crate::PATIENCE)) is for finding out that its session cannot be had either.
+pub const DECISION: Duration = Duration::from_millis(150);
 
 /// Token buckets that all replicas share, by Redis's clock. One round trip decides about a request.
 ///
@@ -23,11 +30,18 @@ use crate::{
 pub struct RedisLimiter {
     redis: Arc<Inner>,
     policy: BucketPolicy,
+    patience: Duration,
 }
 
 impl RedisLimiter {
     pub(crate) fn new(redis: Arc<Inner>, policy: BucketPolicy) -> Self {
-        Self { redis, policy }
+        Self { redis, policy, patience: DECISION }
+    }
+
+    /// The same, waiting for another time than [`DECISION`] for an answer.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     fn key(&self, identity: &Identity) -> String {
@@ -50,7 +64,7 @@ impl RateLimiter for RedisLimiter {
         let take = Command::script(&scripts::TAKE, identities.iter().map(|identity| self.key(identity)));
         // As text: so that no digit is lost on the way.
         let take = take.arg(self.policy.rate().to_string()).arg(self.policy.burst().to_string());
-        let answer = self.redis.run(take).await?;
+        let answer = self.redis.run(take.by(Instant::now() + self.patience)).await?;
         match answer.as_u64().ok_or(Error::Unreadable("an answer"))? {
             0 => Ok(Decision::Allow),
             micros => Ok(Decision::Refuse { retry_after: Duration::from_micros(micros) }),

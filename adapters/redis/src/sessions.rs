@@ -16,13 +16,17 @@ use chat_domain::{
 };
 use fred::types::Value;
 use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
 
 use self::{open::Asked, registry::Registry, ticket::Seat};
 use crate::{
-    client::{Command, Inner},
+    client::{Command, Inner, PATIENCE},
     error::Error,
     scripts::{self, Lua},
 };
+
+/// The pause between attempts at what nobody waits for.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// Looks that a listing takes at its page: each time the dead are taken out of the index, and others move up.
 const MOST_LOOKS: usize = 10;
@@ -71,21 +75,26 @@ impl RedisSessions {
 #[async_trait]
 impl SessionStore for RedisSessions {
     async fn create(&self, session: Arc<Session>) -> Result<(), CreateError> {
-        let Store { redis, .. } = &*self.0;
+        let (Store { redis, .. }, deadline) = (&*self.0, Instant::now() + PATIENCE);
         let stored =
             serde_json::to_string(&*session).map_err(|_| Error::Unreadable("a session")).map_err(Unavailable::from)?;
         let owner = Caller::Client(session.owner.as_deref().copied());
         let create = self.0.script(&scripts::CREATE, session.id).arg(stored).arg(caller_word(&owner));
-        redis.run(create).await.map_err(Unavailable::from)?;
         // Afterwards: what is in the index and has no session is taken for expired.
         let index = Command::on("ZADD", redis.keys.index()).arg(newest_first(&session)).arg(session.id.to_string());
-        if let Err(error) = redis.run(index.in_lane_of(&session.id)).await {
-            // Nobody will ever know its id.
-            let delete = self.0.script(&scripts::DELETE, session.id).arg(caller_word(&Caller::Operator));
-            let _ = redis.run(delete).await;
-            return Err(Unavailable::from(error).into());
-        }
-        Ok(())
+        let error = match redis.run(create.by(deadline)).await {
+            Ok(_) => match redis.run(index.in_lane_of(&session.id).by(deadline)).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            },
+            Err(error) if error.is_doubtful() => error,
+            Err(error) => return Err(Unavailable::from(error).into()),
+        };
+        // Nobody will ever know its id, and whoever waits for an answer has waited long enough.
+        let delete =
+            move |store: &Store| store.script(&scripts::DELETE, session.id).arg(caller_word(&Caller::Operator));
+        redis.runtime.spawn(see_to(self.0.clone(), error.is_doubtful(), delete));
+        Err(Unavailable::from(error).into())
     }
 
     async fn read(&self, id: SessionId, caller: &Caller) -> Result<Option<Snapshot>, Unavailable> {
@@ -97,36 +106,35 @@ impl SessionStore for RedisSessions {
     }
 
     async fn delete(&self, id: SessionId, caller: &Caller) -> Result<Deletion, Unavailable> {
-        let Store { redis, .. } = &*self.0;
+        let (Store { redis, .. }, deadline) = (&*self.0, Instant::now() + PATIENCE);
         let delete = self.0.script(&scripts::DELETE, id).arg(caller_word(caller));
-        let deletion = match redis.run(delete).await?.as_str().as_deref() {
+        let deletion = match redis.run(delete.by(deadline)).await?.as_str().as_deref() {
             Some("foreign") => return Ok(Deletion::Foreign),
             Some("deleted") => Deletion::Deleted,
             _ => Deletion::Missing,
         };
         // The session is gone, whatever comes of this: the index is swept.
-        let _ = redis.run(Command::on("ZREM", redis.keys.index()).arg(id.to_string()).in_lane_of(&id)).await;
+        let remove = Command::on("ZREM", redis.keys.index()).arg(id.to_string()).in_lane_of(&id);
+        let _ = redis.run(remove.by(deadline)).await;
         Ok(deletion)
     }
 
     async fn list(&self, offset: usize, limit: usize) -> Result<(Vec<Arc<Session>>, usize), Unavailable> {
-        let mut sessions = Vec::new();
+        let (mut sessions, deadline) = (Vec::new(), Instant::now() + PATIENCE);
         for _ in 0..MOST_LOOKS {
-            let ids = self.0.indexed(offset, limit).await?;
-            let (found, dead) = self.0.look_up(&ids).await?;
+            let ids = self.0.indexed(offset, limit, deadline).await?;
+            let (found, dead) = self.0.look_up(&ids, deadline).await?;
             sessions = found;
             if dead.is_empty() {
                 break;
             }
-            self.0.forget(dead).await?;
+            self.0.forget(dead, deadline).await?;
         }
-        Ok((sessions, self.count().await?))
+        Ok((sessions, self.0.count(deadline).await?))
     }
 
     async fn count(&self) -> Result<usize, Unavailable> {
-        let Store { redis, .. } = &*self.0;
-        let count = redis.run(Command::on("ZCARD", redis.keys.index())).await?;
-        count.as_usize().ok_or(Error::Unreadable("the index of sessions").into())
+        Ok(self.0.count(Instant::now() + PATIENCE).await?)
     }
 
     async fn open_turn(&self, id: SessionId, caller: &Caller, deadline: Moment) -> Result<Place, OpenError> {
@@ -143,23 +151,23 @@ impl Store {
     }
 
     /// Ids of the index, newest first.
-    async fn indexed(&self, offset: usize, limit: usize) -> Result<Vec<String>, Error> {
+    async fn indexed(&self, offset: usize, limit: usize, deadline: Instant) -> Result<Vec<String>, Error> {
         let last = offset.saturating_add(limit).min(i64::MAX as usize) as i64 - 1;
         let offset = i64::try_from(offset).unwrap_or(i64::MAX);
         if last < offset {
             return Ok(Vec::new());
         }
         let range = Command::on("ZRANGE", self.redis.keys.index()).arg(offset).arg(last);
-        let ids = self.redis.run(range).await?;
+        let ids = self.redis.run(range.by(deadline)).await?;
         Ok(ids.into_array().iter().filter_map(Value::as_string).collect())
     }
 
     /// The sessions of these ids, and the ids that have none.
-    async fn look_up(&self, ids: &[String]) -> Result<(Vec<Arc<Session>>, Vec<String>), Error> {
+    async fn look_up(&self, ids: &[String], deadline: Instant) -> Result<(Vec<Arc<Session>>, Vec<String>), Error> {
         let stored = join_all(ids.iter().map(|id| async move {
             let Ok(id) = id.parse::<SessionId>() else { return Ok(Value::Null) };
             let [session, ..] = self.redis.keys.session(id);
-            self.redis.run(Command::on("HGET", session).arg("s").in_lane_of(&id)).await
+            self.redis.run(Command::on("HGET", session).arg("s").in_lane_of(&id).by(deadline)).await
         }));
         let (mut sessions, mut dead) = (Vec::new(), Vec::new());
         for (id, stored) in ids.iter().zip(stored.await) {
@@ -172,12 +180,35 @@ impl Store {
     }
 
     /// Takes ids out of the index.
-    async fn forget(&self, ids: Vec<String>) -> Result<(), Error> {
+    async fn forget(&self, ids: Vec<String>, deadline: Instant) -> Result<(), Error> {
         if ids.is_empty() {
             return Ok(());
         }
         let remove = Command::on("ZREM", self.redis.keys.index());
-        self.redis.run(ids.into_iter().fold(remove, Command::arg)).await.map(drop)
+        self.redis.run(ids.into_iter().fold(remove, Command::arg).by(deadline)).await.map(drop)
+    }
+
+    async fn count(&self, deadline: Instant) -> Result<usize, Error> {
+        let count = self.redis.run(Command::on("ZCARD", self.redis.keys.index()).by(deadline)).await?;
+        count.as_usize().ok_or(Error::Unreadable("the index of sessions"))
+    }
+}
+
+/// Has something carried out that nobody waits for. Tried for as long as a lease.
+///
+/// `is_doubtful`: what it undoes may be carried out late. What a connection carried that is lost by now may be read after
+/// what came on the next one, but not after what is sent when that has been answered: then it is sent once more.
+async fn see_to(store: Arc<Store>, is_doubtful: bool, command: impl Fn(&Store) -> Command) {
+    let end = Instant::now() + store.policy.lease;
+    let mut attempts_left = if is_doubtful { 2 } else { 1 };
+    while attempts_left > 0 && Instant::now() < end {
+        match store.redis.run(command(&store)).await {
+            Ok(_) => attempts_left -= 1,
+            Err(error) => tracing::debug!(error = %error, "a session or a turn's place cannot be given up yet"),
+        }
+        if attempts_left > 0 {
+            sleep(AGAIN).await;
+        }
     }
 }
 

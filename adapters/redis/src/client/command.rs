@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use fred::types::{ClusterHash, Value};
+use tokio::time::Instant;
 
 use crate::scripts::Lua;
 
@@ -13,12 +14,13 @@ pub(crate) struct Command {
     script: Option<&'static Lua>,
     lane: Option<usize>,
     insists: bool,
+    deadline: Option<Instant>,
 }
 
 impl Command {
     /// A command on a key.
     pub(crate) fn on(name: &'static str, key: impl Into<Value>) -> Self {
-        Self { name, args: vec![key.into()], script: None, lane: None, insists: false }
+        Self { name, args: vec![key.into()], script: None, lane: None, insists: false, deadline: None }
     }
 
     /// A script on keys, which share a slot.
@@ -26,7 +28,7 @@ impl Command {
         let mut args = vec![Value::from(script.sha1().clone()), Value::Null];
         args.extend(keys.into_iter().map(Value::from));
         args[1] = Value::from((args.len() - 2) as i64);
-        Self { name: "EVALSHA", args, script: Some(script), lane: None, insists: false }
+        Self { name: "EVALSHA", args, script: Some(script), lane: None, insists: false, deadline: None }
     }
 
     /// With one more argument.
@@ -49,6 +51,13 @@ impl Command {
     #[must_use]
     pub(crate) fn insisting(mut self) -> Self {
         self.insists = true;
+        self
+    }
+
+    /// To be over by then, if that is sooner than patience ends: the commands of one operation share what time it has.
+    #[must_use]
+    pub(crate) fn by(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
         self
     }
 
@@ -79,5 +88,9 @@ impl Command {
 
     pub(super) fn insists(&self) -> bool {
         self.insists
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 }

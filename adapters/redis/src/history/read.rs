@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use chat_domain::{
@@ -12,10 +13,14 @@ use chat_domain::{
 };
 use fred::types::Value;
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::{RedisHistory, score, stored};
 use crate::{client::Command, error::Error};
 
+/// How long reading may take in all. It is many commands where there is much to read, or an index to complete: none of
+/// them may keep one waiting for longer than [`PATIENCE`](crate::PATIENCE), but while Redis answers it is worth going on.
+const READING: Duration = Duration::from_secs(8);
 /// Messages, or names of sessions, that are asked for at once: none of it keeps Redis busy for long.
 const AT_ONCE: i64 = 500;
 /// Looks that a listing takes at its page: each time those that are gone are taken out of the index.
@@ -38,7 +43,8 @@ impl Counted {
 
 impl RedisHistory {
     pub(super) async fn read_sessions(&self, query: &SessionQuery) -> Result<Page<ArchivedSession>, Error> {
-        self.complete_index().await?;
+        let deadline = Instant::now() + READING;
+        self.complete_index(deadline).await?;
         // Scores are negative: the latest time comes first.
         let bound =
             |time: Option<Timestamp>, none: &str| time.map_or_else(|| none.to_owned(), |time| score(time).to_string());
@@ -47,26 +53,31 @@ impl RedisHistory {
         for _ in 0..MOST_LOOKS {
             let range = Command::on("ZRANGEBYSCORE", self.index_key()).arg(first.as_str()).arg(last.as_str());
             let offset = i64::try_from(query.offset).unwrap_or(i64::MAX);
-            let names = self.redis.run(range.arg("LIMIT").arg(offset).arg(i64::from(query.limit))).await?;
+            let names = self.redis.run(range.arg("LIMIT").arg(offset).arg(i64::from(query.limit)).by(deadline)).await?;
             let names: Vec<String> = names.into_array().iter().filter_map(Value::as_string).collect();
-            let (found, gone) = self.look_up(names).await?;
+            let (found, gone) = self.look_up(names, deadline).await?;
             items = found;
             if gone.is_empty() {
                 break;
             }
             let remove = Command::on("ZREM", self.index_key());
-            self.redis.run(gone.into_iter().fold(remove, Command::arg)).await?;
+            self.redis.run(gone.into_iter().fold(remove, Command::arg).by(deadline)).await?;
         }
-        let count = self.redis.run(Command::on("ZCOUNT", self.index_key()).arg(first).arg(last)).await?;
+        let count = Command::on("ZCOUNT", self.index_key()).arg(first).arg(last);
+        let count = self.redis.run(count.by(deadline)).await?;
         Ok(Page { items, total: count.as_u64().ok_or(Error::Unreadable("the archive's index"))? })
     }
 
     /// The sessions of these names, and the names that have none.
-    async fn look_up(&self, names: Vec<String>) -> Result<(Vec<ArchivedSession>, Vec<String>), Error> {
+    async fn look_up(
+        &self,
+        names: Vec<String>,
+        deadline: Instant,
+    ) -> Result<(Vec<ArchivedSession>, Vec<String>), Error> {
         let stored = names.iter().map(|name| async move {
             let Ok(id) = name.parse::<SessionId>() else { return Ok(None) };
             let fields = stored::FIELDS.into_iter().fold(Command::on("HMGET", self.session_key(id)), Command::arg);
-            Ok(stored::read_session(id, &self.redis.run(fields.in_lane_of(&id)).await?))
+            Ok(stored::read_session(id, &self.redis.run(fields.in_lane_of(&id).by(deadline)).await?))
         });
         let stored: Vec<Option<ArchivedSession>> = join_all(stored).await.into_iter().collect::<Result<_, Error>>()?;
         let (mut found, mut gone) = (Vec::new(), Vec::new());
@@ -81,15 +92,15 @@ impl RedisHistory {
 
     /// Puts sessions into the index that only the set names, since the Python service knows of no index, and takes out
     /// those that the set no longer names. Two numbers tell whether there is anything to do.
-    async fn complete_index(&self) -> Result<(), Error> {
-        let counts = self.count_both().await?;
+    async fn complete_index(&self, deadline: Instant) -> Result<(), Error> {
+        let counts = self.count_both(deadline).await?;
         if self.counted.is_known(counts) {
             return Ok(());
         }
         let (mut named, mut cursor) = (HashSet::new(), String::from("0"));
         loop {
             let scan = Command::on("SSCAN", self.sessions_key()).arg(cursor.as_str()).arg("COUNT").arg(AT_ONCE);
-            let mut answer = self.redis.run(scan).await?.into_array().into_iter();
+            let mut answer = self.redis.run(scan.by(deadline)).await?.into_array().into_iter();
             cursor = answer.next().and_then(|cursor| cursor.as_string()).ok_or(Error::Unreadable("the archive"))?;
             let names = answer.next().map(Value::into_array).unwrap_or_default();
             named.extend(names.iter().filter_map(Value::as_string));
@@ -101,7 +112,7 @@ impl RedisHistory {
         let mut offset = 0;
         loop {
             let range = Command::on("ZRANGE", self.index_key()).arg(offset).arg(offset + AT_ONCE - 1);
-            let names = self.redis.run(range).await?.into_array();
+            let names = self.redis.run(range.by(deadline)).await?.into_array();
             if names.is_empty() {
                 break;
             }
@@ -110,29 +121,30 @@ impl RedisHistory {
         }
         for names in unnamed.chunks(AT_ONCE as usize) {
             let remove = Command::on("ZREM", self.index_key());
-            self.redis.run(names.iter().fold(remove, |command, name| command.arg(name.as_str()))).await?;
+            let remove = names.iter().fold(remove, |command, name| command.arg(name.as_str()));
+            self.redis.run(remove.by(deadline)).await?;
         }
         // What is left of the names is not in the index.
         let missing: Vec<SessionId> = named.iter().filter_map(|name| name.parse().ok()).collect();
         for ids in missing.chunks(AT_ONCE as usize) {
-            join_all(ids.iter().map(|id| self.add_to_index(*id))).await.into_iter().collect::<Result<(), _>>()?;
+            let added = join_all(ids.iter().map(|id| self.add_to_index(*id, deadline))).await;
+            added.into_iter().collect::<Result<(), _>>()?;
         }
-        self.counted.note(self.count_both().await?);
+        self.counted.note(self.count_both(deadline).await?);
         Ok(())
     }
 
-    async fn count_both(&self) -> Result<(u64, u64), Error> {
-        let set = self.redis.run(Command::on("SCARD", self.sessions_key())).await?;
-        let index = self.redis.run(Command::on("ZCARD", self.index_key())).await?;
+    async fn count_both(&self, deadline: Instant) -> Result<(u64, u64), Error> {
+        let set = self.redis.run(Command::on("SCARD", self.sessions_key()).by(deadline)).await?;
+        let index = self.redis.run(Command::on("ZCARD", self.index_key()).by(deadline)).await?;
         let counts = set.as_u64().zip(index.as_u64());
         counts.ok_or(Error::Unreadable("the archive"))
     }
 
-    async fn add_to_index(&self, id: SessionId) -> Result<(), Error> {
-        let stored =
-            self.redis.run(Command::on("HGET", self.session_key(id)).arg("created_at").in_lane_of(&id)).await?;
-        match stored::created_at(&stored) {
-            Some(created_at) => self.redis.run(self.put_in_index(created_at, id)).await.map(drop),
+    async fn add_to_index(&self, id: SessionId, deadline: Instant) -> Result<(), Error> {
+        let created_at = Command::on("HGET", self.session_key(id)).arg("created_at").in_lane_of(&id);
+        match stored::created_at(&self.redis.run(created_at.by(deadline)).await?) {
+            Some(created_at) => self.redis.run(self.put_in_index(created_at, id).by(deadline)).await.map(drop),
             None => Ok(()),
         }
     }
@@ -143,11 +155,11 @@ impl RedisHistory {
         offset: u64,
         limit: u32,
     ) -> Result<Option<Page<ArchivedMessage>>, Error> {
-        let mut stored = Vec::new();
+        let (mut stored, deadline) = (Vec::new(), Instant::now() + READING);
         loop {
             let from = stored.len() as i64;
             let range = Command::on("LRANGE", self.messages_key(id)).arg(from).arg(from + AT_ONCE - 1);
-            let some = self.redis.run(range.in_lane_of(&id)).await?.into_array();
+            let some = self.redis.run(range.in_lane_of(&id).by(deadline)).await?.into_array();
             let is_last = (some.len() as i64) < AT_ONCE;
             stored.extend(some);
             if is_last {
@@ -155,7 +167,8 @@ impl RedisHistory {
             }
         }
         if stored.is_empty() {
-            let exists = self.redis.run(Command::on("EXISTS", self.session_key(id)).in_lane_of(&id)).await?;
+            let exists = Command::on("EXISTS", self.session_key(id)).in_lane_of(&id);
+            let exists = self.redis.run(exists.by(deadline)).await?;
             return Ok((exists.as_u64() != Some(0)).then(Page::default));
         }
         // The order in which they came is not that in which they were said.

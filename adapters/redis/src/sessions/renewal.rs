@@ -18,7 +18,11 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{Store, millis, registry::Turn};
-use crate::{client::Command, error::Error, scripts};
+use crate::{
+    client::{Command, PATIENCE},
+    error::Error,
+    scripts,
+};
 
 /// Sessions that have expired are taken out of the index so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -115,7 +119,7 @@ async fn sweep(store: &Store) -> Result<usize, Error> {
     let began = Instant::now();
     let (mut offset, mut swept) = (0, 0);
     while began.elapsed() < SWEEP_EVERY {
-        let ids = store.indexed(offset, SWEPT_AT_ONCE).await?;
+        let ids = store.indexed(offset, SWEPT_AT_ONCE, Instant::now() + PATIENCE).await?;
         let Some(count) = Some(ids.len()).filter(|count| *count > 0) else { break };
         let mut dead = Vec::new();
         for id in ids {
@@ -125,7 +129,7 @@ async fn sweep(store: &Store) -> Result<usize, Error> {
         }
         swept += dead.len();
         offset += count - dead.len();
-        store.forget(dead).await?;
+        store.forget(dead, Instant::now() + PATIENCE).await?;
         // Between requests, not before them.
         sleep(Duration::from_millis(5)).await;
     }

@@ -16,21 +16,15 @@ use chat_domain::{
     session::{Caller, MemoryLimit, SessionId},
 };
 use fred::types::Value;
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep},
-};
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use super::{Store, caller_word, registry::Turn};
+use super::{Store, caller_word, registry::Turn, see_to};
 use crate::{
     client::Command,
     error::Error,
     scripts::{self, Lua},
 };
-
-/// The pause between attempts to give up a place.
-const LEAVE_AGAIN: Duration = Duration::from_millis(250);
 
 /// A place in the order of turns, first waiting and then running. Whoever holds it, a future or a ticket, gives it up by
 /// dropping it, at whatever point that happens.
@@ -103,26 +97,10 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.store.registry.remove(self.number);
         if self.has_place || self.is_doubtful {
-            let left = leave(self.store.clone(), self.turn.clone(), self.is_doubtful);
-            self.store.redis.runtime.spawn(left);
-        }
-    }
-}
-
-/// Gives up a place. Tried for as long as a lease: then the place is given up anyway.
-async fn leave(store: Arc<Store>, turn: Arc<Turn>, is_doubtful: bool) {
-    let end = Instant::now() + store.policy.lease;
-    let mut attempts_left = if is_doubtful { 2 } else { 1 };
-    while attempts_left > 0 && Instant::now() < end {
-        let leave = store.script(&scripts::LEAVE, turn.session).arg(turn.ticket.as_str());
-        match store.redis.run(leave).await {
-            // What a connection carried that is lost by now may be read after what came on the next one, but not after
-            // what is sent when that has been answered: then it is given up once more.
-            Ok(_) => attempts_left -= 1,
-            Err(error) => tracing::debug!(error = %error, "a turn's place cannot be given up yet"),
-        }
-        if attempts_left > 0 {
-            sleep(LEAVE_AGAIN).await;
+            let turn = self.turn.clone();
+            let leave = move |store: &Store| store.script(&scripts::LEAVE, turn.session).arg(turn.ticket.as_str());
+            // At the latest when a lease has ended the place is given up anyway.
+            self.store.redis.runtime.spawn(see_to(self.store.clone(), self.is_doubtful, leave));
         }
     }
 }

@@ -6,6 +6,7 @@ mod contents;
 mod faults;
 mod line;
 mod load;
+mod patience;
 mod replicas;
 mod scene;
 mod topologies;
