@@ -195,15 +195,12 @@ impl Archive {
     pub async fn check(&self) -> Option<Health> {
         let inner = self.0.as_ref()?;
         let mut health = self.health()?;
-        if health.state == HealthState::Up {
-            let too_late = inner.clock.sleep_until(inner.clock.moment().plus(PING_PATIENCE));
-            let error = match select(inner.store.ping(), too_late).await {
-                Either::Left((Ok(()), _)) => return Some(health),
-                Either::Left((Err(error), _)) => error.to_string(),
-                Either::Right(_) => "no answer in time".to_owned(),
-            };
+        if health.state == HealthState::Up
+            && let Err(HistoryError::Unavailable(error) | HistoryError::Permanent(error)) =
+                inner.ping(PING_PATIENCE).await
+        {
             health.state = HealthState::Degraded;
-            health.last_error = Some(error);
+            health.last_error = Some(error.to_string());
         }
         Some(health)
     }
@@ -244,11 +241,7 @@ impl Inner {
     }
 
     async fn apply(&self, op: &HistoryOp, patience: Duration) -> Result<bool, HistoryError> {
-        let too_late = self.clock.sleep_until(self.clock.moment().plus(patience));
-        let result = match select(self.store.apply(op), too_late).await {
-            Either::Left((result, _)) => result,
-            Either::Right(((), _)) => Err(HistoryError::Unavailable("no answer in time".into())),
-        };
+        let result = self.in_time(self.store.apply(op), patience).await;
         match &result {
             Ok(_) => self.note_answer(),
             Err(HistoryError::Unavailable(error)) => self.note_failure(error),
@@ -256,6 +249,23 @@ impl Inner {
             Err(HistoryError::Permanent(_)) => self.note_answer(),
         }
         result
+    }
+
+    async fn ping(&self, patience: Duration) -> Result<(), HistoryError> {
+        self.in_time(self.store.ping(), patience).await
+    }
+
+    /// What the database answers, unless that takes too long.
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, HistoryError>> + Unpin,
+        patience: Duration,
+    ) -> Result<T, HistoryError> {
+        let too_late = self.clock.sleep_until(self.clock.moment().plus(patience));
+        match select(answer, too_late).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(((), _)) => Err(HistoryError::Unavailable("no answer in time".into())),
+        }
     }
 
     fn note_answer(&self) {
@@ -327,14 +337,13 @@ impl Inner {
             }
             Err(error) => error,
         };
-        let too_late = self.clock.sleep_until(self.clock.moment().plus(WRITE_PATIENCE));
-        match select(self.store.ping(), too_late).await {
-            Either::Left((Ok(()), _)) => {
+        match self.ping(WRITE_PATIENCE).await {
+            Ok(()) => {
                 self.note_answer();
                 // What the session has in the spool comes before what it would write.
                 if has_lane { Err(Unarchived(error.into())) } else { Ok(()) }
             }
-            _ => {
+            Err(_) => {
                 self.state().refusing = Some((error.to_string(), self.clock.moment()));
                 Err(Unarchived(error.into()))
             }

@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use chat_domain::{
     ports::{
         Clock,
-        health::{Health, HealthCheck, HealthState},
         history::{ArchivedMessage, ArchivedSession, HistoryError, HistoryOp, HistoryStore, Page, SessionQuery},
     },
     session::SessionId,
@@ -27,9 +26,6 @@ const CALL: Duration = Duration::from_secs(8);
 
 /// How long making the indexes may take: an archive of years gets its new one in minutes.
 const PREPARATION: Duration = Duration::from_secs(10 * 60);
-
-/// How long the answer to the question for its health may take.
-const CHECK: Duration = Duration::from_millis(1500);
 
 /// The archive in MongoDB 4.4 or later.
 ///
@@ -130,25 +126,5 @@ impl HistoryStore for MongoDbHistory {
 
     async fn ping(&self) -> Result<(), HistoryError> {
         self.call(async |collections| collections.database.run_command(doc! {"ping": 1}).await.map(drop)).await
-    }
-}
-
-#[async_trait]
-impl HealthCheck for MongoDbHistory {
-    async fn check(&self) -> Health {
-        let last_error = match timeout(CHECK, self.ping()).await {
-            Ok(Ok(())) => None,
-            Ok(Err(HistoryError::Unavailable(error) | HistoryError::Permanent(error))) => Some(error.to_string()),
-            Err(_) => Some(TooLate.to_string()),
-        };
-        Health {
-            name: "history".into(),
-            // Turns go on: what cannot be written is spooled.
-            state: if last_error.is_none() { HealthState::Up } else { HealthState::Degraded },
-            since: None,
-            last_error,
-            backlog: None,
-            note: None,
-        }
     }
 }

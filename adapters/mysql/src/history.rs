@@ -7,7 +7,6 @@ use chat_domain::{
     message::Message,
     ports::{
         Clock,
-        health::{Health, HealthCheck, HealthState},
         history::{ArchivedMessage, ArchivedSession, HistoryError, HistoryOp, HistoryStore, Page, SessionQuery},
     },
     session::SessionId,
@@ -35,9 +34,6 @@ const CALL: Duration = Duration::from_secs(8);
 
 /// How long making the tables ready may take: an archive of years gets its new index in minutes.
 const PREPARATION: Duration = Duration::from_secs(10 * 60);
-
-/// How long the answer to the question for its health may take.
-const CHECK: Duration = Duration::from_millis(1500);
 
 /// An operation that the database ended for another one's sake is begun anew so many times. Further ones are the
 /// archive's.
@@ -210,25 +206,5 @@ impl HistoryStore for MySqlHistory {
     async fn ping(&self) -> Result<(), HistoryError> {
         // Only a connection that has just answered is lent.
         self.call(self.connections.lend(async |_| ())).await
-    }
-}
-
-#[async_trait]
-impl HealthCheck for MySqlHistory {
-    async fn check(&self) -> Health {
-        let last_error = match timeout(CHECK, self.ping()).await {
-            Ok(Ok(())) => None,
-            Ok(Err(HistoryError::Unavailable(error) | HistoryError::Permanent(error))) => Some(error.to_string()),
-            Err(_) => Some(TooLate.to_string()),
-        };
-        Health {
-            name: "history".into(),
-            // Turns go on: what cannot be written is spooled.
-            state: if last_error.is_none() { HealthState::Up } else { HealthState::Degraded },
-            since: None,
-            last_error,
-            backlog: None,
-            note: None,
-        }
     }
 }
