@@ -131,13 +131,14 @@ impl Archive {
         inner.submit(HistoryOp::Record { session: session.clone(), messages: messages.to_vec() }).await.map(drop)
     }
 
-    /// Removes a session for good; tells whether there was anything, or true if nobody can say yet.
+    /// Removes a session for good; tells whether there was anything, or true if nobody can say yet. `is_known`: there was
+    /// such a session; else only the archive can tell.
     ///
     /// # Errors
     /// When that can be neither done nor spooled.
-    pub async fn forget(&self, session: SessionId) -> Result<bool, Unarchived> {
+    pub async fn forget(&self, session: SessionId, is_known: bool) -> Result<bool, Unarchived> {
         let Some(inner) = &self.0 else { return Ok(false) };
-        inner.submit(HistoryOp::Forget { session }).await
+        inner.submit(HistoryOp::Forget { session, is_known }).await
     }
 
     /// The archived sessions that match; none if nothing is archived.
@@ -211,7 +212,7 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn submit(self: &Arc<Self>, op: HistoryOp) -> Result<bool, Unarchived> {
+    async fn submit(self: &Arc<Self>, mut op: HistoryOp) -> Result<bool, Unarchived> {
         let (has_lane, is_away) = {
             let state = self.state();
             (state.lanes.contains_key(&op.session()), state.away.is_some() && state.draining)
@@ -228,6 +229,11 @@ impl Inner {
                 }
                 Err(HistoryError::Unavailable(_)) => {}
             }
+        }
+        if let HistoryOp::Forget { is_known, .. } = &mut op {
+            // Nobody can say yet whether there was anything: who is told that it is gone must not find it again, whatever
+            // still lies in another process's spool.
+            *is_known = true;
         }
         match self.keep(&op).await {
             Ok(id) => {

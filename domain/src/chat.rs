@@ -156,7 +156,7 @@ impl ChatService {
             if deletion == Deletion::Foreign {
                 return Err(ChatError::SessionNotFound);
             }
-            let was_archived = archive.forget(id).await?;
+            let was_archived = archive.forget(id, deletion == Deletion::Deleted).await?;
             if was_archived || deletion == Deletion::Deleted { Ok(()) } else { Err(ChatError::SessionNotFound) }
         };
         // A client that hangs up after the session is gone must not leave its history behind.

@@ -31,7 +31,7 @@ async fn victim() {
     }
     let spool = DiskSpool::open(directory, DISK_BYTES).await.expect("a spool");
     for number in 0.. {
-        let op = HistoryOp::Forget { session: SessionId(Uuid::from_u128(number)) };
+        let op = HistoryOp::Forget { session: SessionId(Uuid::from_u128(number)), is_known: true };
         let id = spool.append(&op).await.expect("room");
         println!("{KEPT}{}", id.0);
     }
@@ -77,7 +77,7 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
     assert!(untold <= 3, "{untold} that nobody was told of");
     assert!(told.iter().all(|id| pending.iter().any(|(found, _)| found.0 == *id)), "an acknowledged record is gone");
     for (id, session) in pending {
-        assert_eq!(heir.load(id).await.expect("readable"), HistoryOp::Forget { session });
+        assert_eq!(heir.load(id).await.expect("readable"), HistoryOp::Forget { session, is_known: true });
         heir.remove(id).await.expect("removed");
     }
     drop(heir);

@@ -41,8 +41,8 @@ const PREPARATION: Duration = Duration::from_secs(10 * 60);
 /// larger than metadata may be) is shown as empty; messages of roles that we do not know are not shown; times that are
 /// text are shown, but come last in a list and are not found by a range.
 ///
-/// Ids of deleted sessions are kept, in a collection of their own named `SESSIONS_forgotten` with the time of the
-/// deletion. An operator may delete those that are older than any spool.
+/// Ids of deleted sessions are kept for [`FORGOTTEN_FOR`](chat_domain::ports::history::FORGOTTEN_FOR), in a collection of their own named `SESSIONS_forgotten` with the
+/// time of the deletion. MongoDB removes them by itself then.
 pub struct MongoDbHistory {
     config: MongoDbConfig,
     clock: Arc<dyn Clock>,
@@ -101,8 +101,8 @@ impl HistoryStore for MongoDbHistory {
     async fn apply(&self, op: &HistoryOp) -> Result<bool, HistoryError> {
         let now = self.clock.now();
         let (session, messages) = match op {
-            HistoryOp::Forget { session } => {
-                return self.call(async |collections| collections.forget(*session, now).await).await;
+            HistoryOp::Forget { session, is_known } => {
+                return self.call(async |collections| collections.forget(*session, *is_known, now).await).await;
             }
             HistoryOp::Open { session, prompt } => (session, prompt.as_slice()),
             HistoryOp::Record { session, messages } => (session, &**messages),

@@ -1,5 +1,8 @@
 //! The indexes: those of the Python service, and ours.
 
+use std::time::Duration;
+
+use chat_domain::ports::history::FORGOTTEN_FOR;
 use futures_util::TryStreamExt;
 use mongodb::{
     Collection, IndexModel,
@@ -22,15 +25,27 @@ struct Index<'a> {
     is_unique: bool,
     /// Documents that lack this member are not in it.
     only_with: Option<&'static str>,
-    /// Whether nothing works without it; else it would only be slower.
-    is_needed: bool,
+    /// Documents are removed when the time in them is so long ago.
+    expires_after: Option<Duration>,
+    /// What an operator is told who does not let us make it, if it all works without; else nothing does.
+    without: Option<&'static str>,
 }
+
+const SLOW: Option<&str> = Some("reading history will be slow without this");
+const GROWS: Option<&str> = Some("the marks of deleted sessions will stay for ever without this");
 
 /// Makes the indexes that are missing, and the collections with them, and finds out whether we may write.
 pub(crate) async fn prepare(collections: &Collections) -> Result<(), PrepareError> {
     let Collections { sessions, messages, forgotten, .. } = collections;
-    let plain = |collection, keys| Index { collection, keys, is_unique: false, only_with: None, is_needed: false };
-    let unique = |collection, keys| Index { is_unique: true, is_needed: true, ..plain(collection, keys) };
+    let plain = |collection, keys| Index {
+        collection,
+        keys,
+        is_unique: false,
+        only_with: None,
+        expires_after: None,
+        without: SLOW,
+    };
+    let unique = |collection, keys| Index { is_unique: true, without: None, ..plain(collection, keys) };
     let wanted = [
         unique(sessions, doc! {"namespace": 1, "id": 1}),
         // Read backwards: the newest first.
@@ -39,6 +54,7 @@ pub(crate) async fn prepare(collections: &Collections) -> Result<(), PrepareErro
         // The Python service's messages have no identity, and are not all the same for that.
         Index { only_with: Some("message_id"), ..unique(messages, doc! {"namespace": 1, "message_id": 1}) },
         unique(forgotten, doc! {"namespace": 1, "id": 1}),
+        Index { expires_after: Some(FORGOTTEN_FOR), without: GROWS, ..plain(forgotten, doc! {"forgotten_at": 1}) },
     ];
     for index in wanted {
         index.ensure().await?;
@@ -78,16 +94,16 @@ impl Index<'_> {
             return Ok(());
         };
         match code(&error) {
-            Some((UNAUTHORIZED, _)) if self.is_needed => Err(PrepareError::Forbidden { statement }),
+            Some((UNAUTHORIZED, _)) if self.without.is_none() => Err(PrepareError::Forbidden { statement }),
             Some((DUPLICATE, _)) => {
                 let collection = self.collection.name();
                 Err(PrepareError::Refused(format!(
                     "{collection} holds doubles, and so cannot get its index: {statement}"
                 )))
             }
-            Some(_) if !self.is_needed => {
+            Some(_) if let Some(words) = self.without => {
                 let error = PrepareError::of(&error);
-                tracing::warn!(%error, %statement, "reading history will be slow without this");
+                tracing::warn!(%error, %statement, "{words}");
                 Ok(())
             }
             _ => Err(PrepareError::of(&error)),
@@ -100,14 +116,20 @@ impl Index<'_> {
 
     /// Whether the other one does what this one is for, whatever it is called.
     fn is(&self, other: &IndexModel) -> bool {
-        let is_unique = other.options.as_ref().is_some_and(|options| options.unique == Some(true));
-        is_unique >= self.is_unique && directions(&other.keys) == directions(&self.keys)
+        let options = other.options.as_ref();
+        let is_unique = options.is_some_and(|options| options.unique == Some(true));
+        // An operator may have chosen another time.
+        let expires = options.is_some_and(|options| options.expire_after.is_some());
+        is_unique >= self.is_unique
+            && expires >= self.expires_after.is_some()
+            && directions(&other.keys) == directions(&self.keys)
     }
 
     fn model(&self) -> IndexModel {
         let options = IndexOptions::builder()
             .unique(self.is_unique.then_some(true))
             .partial_filter_expression(self.filter())
+            .expire_after(self.expires_after)
             .build();
         IndexModel::builder().keys(self.keys.clone()).options(options).build()
     }
@@ -124,6 +146,9 @@ impl Index<'_> {
         }
         if let Some(filter) = self.filter() {
             options.insert("partialFilterExpression", filter);
+        }
+        if let Some(after) = self.expires_after {
+            options.insert("expireAfterSeconds", after.as_secs() as i64);
         }
         format!("db.getCollection({:?}).createIndex({}, {options})", self.collection.name(), self.keys)
     }

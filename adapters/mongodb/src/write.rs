@@ -44,9 +44,13 @@ impl Collections {
         Ok(())
     }
 
-    /// Removes a session and its messages for good; tells whether there was anything.
-    pub(crate) async fn forget(&self, session: SessionId, now: Timestamp) -> Result<bool> {
+    /// Removes a session and its messages for good; tells whether there was anything. What is not known and not here
+    /// leaves no mark.
+    pub(crate) async fn forget(&self, session: SessionId, is_known: bool, now: Timestamp) -> Result<bool> {
         let id = session.to_string();
+        if !is_known && !self.has(&id).await? {
+            return Ok(false);
+        }
         let mark = doc! {"namespace": &self.namespace, "id": &id, "forgotten_at": date(now)};
         unless_there(self.forgotten.insert_one(mark).await)?;
         self.remove(&id).await
@@ -56,6 +60,14 @@ impl Collections {
         let messages = self.messages.delete_many(doc! {"namespace": &self.namespace, "session_id": id}).await?;
         let sessions = self.sessions.delete_many(self.key(id)).await?;
         Ok(messages.deleted_count + sessions.deleted_count > 0)
+    }
+
+    async fn has(&self, id: &str) -> Result<bool> {
+        if self.sessions.find_one(self.key(id)).projection(doc! {"_id": 1}).max_time(STATEMENT).await?.is_some() {
+            return Ok(true);
+        }
+        let message = self.messages.find_one(doc! {"namespace": &self.namespace, "session_id": id});
+        Ok(message.projection(doc! {"_id": 1}).max_time(STATEMENT).await?.is_some())
     }
 
     async fn is_forgotten(&self, id: &str) -> Result<bool> {

@@ -7,7 +7,9 @@ use chat_domain::{
     message::Message,
     ports::{
         Clock,
-        history::{ArchivedMessage, ArchivedSession, HistoryError, HistoryOp, HistoryStore, Page, SessionQuery},
+        history::{
+            ArchivedMessage, ArchivedSession, FORGOTTEN_FOR, HistoryError, HistoryOp, HistoryStore, Page, SessionQuery,
+        },
     },
     session::SessionId,
     time::Timestamp,
@@ -23,7 +25,7 @@ use crate::{
     error::{PrepareError, TooLate, failed, is_deadlock},
     pool::{CONNECT, Connections},
     read::Reader,
-    schema,
+    schema::{self, Ready},
     tables::Tables,
     write::Writer,
 };
@@ -56,8 +58,8 @@ const BESIDES: usize = 1024;
 /// Read from tables that others wrote: times finer than milliseconds are cut, metadata that is not an object (or larger
 /// than metadata may be) is shown as empty, messages of roles that we do not know are not shown.
 ///
-/// Ids of deleted sessions are kept, in a table of their own named `SESSIONS_forgotten` with the time of the deletion.
-/// An operator may delete those that are older than any spool.
+/// Ids of deleted sessions are kept for [`FORGOTTEN_FOR`], in a table of their own named `SESSIONS_forgotten` with the time
+/// of the deletion. Each deletion removes some that are older, so that there are never many of them.
 pub struct MySqlHistory {
     connections: Connections,
     options: OptsBuilder,
@@ -66,8 +68,7 @@ pub struct MySqlHistory {
     reader: Reader,
     writer: Writer,
     clock: Arc<dyn Clock>,
-    /// How large a packet the server takes, once the tables are ready.
-    ready: OnceCell<usize>,
+    ready: OnceCell<Ready>,
 }
 
 impl fmt::Debug for MySqlHistory {
@@ -114,22 +115,20 @@ impl MySqlHistory {
         self.ready.get_or_try_init(|| self.make_ready()).await.map(drop)
     }
 
-    async fn make_ready(&self) -> Result<usize, PrepareError> {
+    async fn make_ready(&self) -> Result<Ready, PrepareError> {
         let late = |_| PrepareError::Unavailable(TooLate.to_string());
         let connecting = timeout(CONNECT, connection::patient(self.options.clone()));
         let mut connection = connecting.await.map_err(late)?.map_err(|error| PrepareError::of(&error))?;
         let preparing = schema::prepare(&mut connection, &self.tables, &self.user);
-        timeout(PREPARATION, preparing).await.map_err(late)??;
-        let asking = timeout(CONNECT, schema::largest_packet(&mut connection));
-        let packet = asking.await.map_err(late)??;
+        let ready = timeout(PREPARATION, preparing).await.map_err(late)??;
         // It has done its work; whether it says goodbye does not matter.
         let _ = timeout(CONNECT, connection.disconnect()).await;
-        Ok(packet)
+        Ok(ready)
     }
 
     /// Whether a message is larger than what the server takes. It would hang up on it without a word, as if it were away.
     fn check_size(&self, messages: &[Arc<Message>]) -> Result<(), HistoryError> {
-        let packet = self.ready.get().copied().unwrap_or(usize::MAX);
+        let packet = self.ready.get().map_or(usize::MAX, |ready| ready.packet);
         let largest = messages.iter().map(|message| message.content.len()).max().unwrap_or_default();
         if largest.saturating_add(BESIDES) <= packet {
             return Ok(());
@@ -154,9 +153,27 @@ impl MySqlHistory {
             HistoryOp::Open { session, .. } | HistoryOp::Record { session, .. } => {
                 writer.record(connection, session, messages_of(op), now).await
             }
-            HistoryOp::Forget { session } => writer.forget(connection, *session, now).await,
+            HistoryOp::Forget { session, is_known } => writer.forget(connection, *session, *is_known, now).await,
         };
-        self.connections.lend(async |connection| connection.transaction(write).await).await
+        let attempt = async |connection: &mut AsyncMysqlConnection| {
+            let applied = connection.transaction(write).await;
+            if applied.is_ok() && matches!(op, HistoryOp::Forget { .. }) {
+                self.prune(connection, now).await;
+            }
+            applied
+        };
+        self.connections.lend(attempt).await
+    }
+
+    /// Removes marks that are old enough. It is only about room: the operation, which is done, does not fail for it.
+    async fn prune(&self, connection: &mut AsyncMysqlConnection, now: Timestamp) {
+        // Without the index it would look at all of them.
+        if self.ready.get().is_some_and(|ready| ready.finds_old_marks) {
+            let before = now.as_millis().saturating_sub(FORGOTTEN_FOR.as_millis() as i64);
+            if let Err(error) = self.writer.prune(connection, Timestamp::from_millis(before)).await {
+                tracing::debug!(%error, "old marks of deleted sessions cannot be removed now");
+            }
+        }
     }
 }
 
@@ -178,8 +195,8 @@ impl HistoryStore for MySqlHistory {
             loop {
                 match self.attempt(op, now).await? {
                     Ok(answer) => return Ok(answer),
-                    // The session was forgotten: there is nothing to do.
-                    Err(QueryError::RollbackTransaction) => return Ok(true),
+                    // The session was forgotten, or there was nothing to forget: there is nothing to do.
+                    Err(QueryError::RollbackTransaction) => return Ok(!matches!(op, HistoryOp::Forget { .. })),
                     Err(error) if is_deadlock(&error) && deadlocks < DEADLOCKS => deadlocks += 1,
                     Err(error) => return Err(failed(error)),
                 }

@@ -16,8 +16,17 @@ const ROUNDS: usize = 4;
 #[derive(Debug, PartialEq, Eq)]
 struct Change {
     statement: String,
-    /// Whether nothing works without it; else it would only be slower.
-    is_needed: bool,
+    /// What an operator is told who does not let us do it, if it all works without; else nothing does.
+    without: Option<&'static str>,
+}
+
+/// What is known of the tables once they are ready.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// How many bytes the server takes at a time.
+    pub(crate) packet: usize,
+    /// Whether the marks of deleted sessions can be found by their age.
+    pub(crate) finds_old_marks: bool,
 }
 
 /// What there is: the columns of each table, and of each index, named by its table and whether it is unique.
@@ -28,7 +37,7 @@ struct Found {
 }
 
 /// Makes the tables what the archive needs.
-pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) -> Result<(), PrepareError> {
+pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) -> Result<Ready, PrepareError> {
     let mut refused: HashSet<String> = HashSet::new();
     let mut last = None;
     for _ in 0..ROUNDS {
@@ -36,21 +45,25 @@ pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) 
         let mut changes = found.missing(tables);
         changes.retain(|change| !refused.contains(&change.statement));
         if changes.is_empty() {
-            return may_use(connection, tables, user).await;
+            may_use(connection, tables, user).await?;
+            let packet = largest_packet(connection).await?;
+            return Ok(Ready { packet, finds_old_marks: found.has_time_index(tables) });
         }
-        for Change { statement, is_needed } in changes {
+        for Change { statement, without } in changes {
             match connection.query_drop(&statement).await {
                 Ok(()) => tracing::info!(%statement, "changed the history database"),
-                Err(source) if is_forbidden(&source) && is_needed => {
-                    return Err(PrepareError::Forbidden { statement, source });
-                }
-                Err(error) if !is_needed => {
-                    let error = PrepareError::of(&error);
-                    tracing::warn!(%error, %statement, "the list of the history's sessions will be slow without this");
-                    refused.insert(statement);
-                }
-                // Somebody else may have done it meanwhile.
-                Err(error) => last = Some(error),
+                Err(error) => match without {
+                    Some(words) => {
+                        let error = PrepareError::of(&error);
+                        tracing::warn!(%error, %statement, "{words}");
+                        refused.insert(statement);
+                    }
+                    None if is_forbidden(&error) => {
+                        return Err(PrepareError::Forbidden { statement, source: error });
+                    }
+                    // Somebody else may have done it meanwhile.
+                    None => last = Some(error),
+                },
             }
         }
     }
@@ -60,8 +73,7 @@ pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) 
     ))
 }
 
-/// How many bytes the server takes at a time.
-pub(crate) async fn largest_packet(connection: &mut Conn) -> Result<usize, PrepareError> {
+async fn largest_packet(connection: &mut Conn) -> Result<usize, PrepareError> {
     let answer = connection.query_first("SELECT @@max_allowed_packet").await;
     // A server that does not say has no bound that we would know of.
     Ok(answer.map_err(|error| PrepareError::of(&error))?.unwrap_or(usize::MAX))
@@ -122,20 +134,28 @@ impl Found {
         indexes.is_some_and(|indexes| indexes.iter().any(|(is_unique, columns)| fits(*is_unique, columns)))
     }
 
-    fn missing(&self, Tables { sessions, messages, forgotten }: &Tables) -> Vec<Change> {
+    fn has_time_index(&self, tables: &Tables) -> bool {
+        self.has_index(&tables.forgotten, |_, columns| columns.starts_with("forgotten_at"))
+    }
+
+    fn missing(&self, tables: &Tables) -> Vec<Change> {
         const OPTIONS: &str = "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin";
         const LIST: &str = "INDEX `chat_sessions_list` (namespace, created_at DESC, id)";
         const IDS: &str = "UNIQUE INDEX `chat_messages_ids` (namespace, message_id)";
+        const TIMES: &str = "INDEX `chat_forgotten_times` (forgotten_at)";
+        const SLOW: Option<&str> = Some("the list of the history's sessions will be slow without this");
+        const GROWS: Option<&str> = Some("the marks of deleted sessions will stay for ever without this");
+        let Tables { sessions, messages, forgotten } = tables;
         let mut changes = Vec::new();
-        let mut change = |statement: String, is_needed| changes.push(Change { statement, is_needed });
+        let mut change = |statement: String, without| changes.push(Change { statement, without });
 
         if !self.has_table(sessions) {
             let columns = "namespace VARCHAR(64) NOT NULL, id CHAR(36) NOT NULL, provider VARCHAR(255), \
                  fallback_provider VARCHAR(255), memory_limit INT NOT NULL, created_at DATETIME(6) NOT NULL, \
                  metadata JSON, PRIMARY KEY (namespace, id)";
-            change(format!("CREATE TABLE IF NOT EXISTS `{sessions}` ({columns}, {LIST}) {OPTIONS}"), true);
+            change(format!("CREATE TABLE IF NOT EXISTS `{sessions}` ({columns}, {LIST}) {OPTIONS}"), None);
         } else if !self.has_index(sessions, |_, columns| columns.starts_with("namespace,created_at")) {
-            change(format!("ALTER TABLE `{sessions}` ADD {LIST}"), false);
+            change(format!("ALTER TABLE `{sessions}` ADD {LIST}"), SLOW);
         }
 
         if !self.has_table(messages) {
@@ -143,17 +163,19 @@ impl Found {
                  session_id CHAR(36) NOT NULL, role VARCHAR(32) NOT NULL, content LONGTEXT NOT NULL, \
                  created_at DATETIME(6) NOT NULL, stored_at DATETIME(6) NOT NULL, message_id CHAR(36), \
                  INDEX `chat_messages_session` (namespace, session_id)";
-            change(format!("CREATE TABLE IF NOT EXISTS `{messages}` ({columns}, {IDS}) {OPTIONS}"), true);
+            change(format!("CREATE TABLE IF NOT EXISTS `{messages}` ({columns}, {IDS}) {OPTIONS}"), None);
         } else if !self.has_column(messages, "message_id") {
-            change(format!("ALTER TABLE `{messages}` ADD COLUMN message_id CHAR(36) NULL, ADD {IDS}"), true);
+            change(format!("ALTER TABLE `{messages}` ADD COLUMN message_id CHAR(36) NULL, ADD {IDS}"), None);
         } else if !self.has_index(messages, |is_unique, columns| is_unique && columns == "namespace,message_id") {
-            change(format!("ALTER TABLE `{messages}` ADD {IDS}"), true);
+            change(format!("ALTER TABLE `{messages}` ADD {IDS}"), None);
         }
 
         if !self.has_table(forgotten) {
             let columns = "namespace VARCHAR(64) NOT NULL, id CHAR(36) NOT NULL, forgotten_at DATETIME(6) NOT NULL, \
                  PRIMARY KEY (namespace, id)";
-            change(format!("CREATE TABLE IF NOT EXISTS `{forgotten}` ({columns}) {OPTIONS}"), true);
+            change(format!("CREATE TABLE IF NOT EXISTS `{forgotten}` ({columns}, {TIMES}) {OPTIONS}"), None);
+        } else if !self.has_time_index(tables) {
+            change(format!("ALTER TABLE `{forgotten}` ADD {TIMES}"), GROWS);
         }
         changes
     }

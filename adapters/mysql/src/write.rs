@@ -26,6 +26,9 @@ const MOST_ROWS: usize = 500;
 /// Bytes of content in one statement, unless one message has more: servers refuse packets of 16 MiB, some of 1 MiB.
 const MOST_BYTES: usize = 512 * 1024;
 
+/// Old marks that one deletion removes: more than it leaves, so that they become fewer, and few enough to cost nothing.
+const PRUNED_AT_ONCE: usize = 20;
+
 /// Statements of so many rows are kept prepared: a prompt, a turn.
 const KEPT_ROWS: usize = 2;
 
@@ -38,6 +41,7 @@ pub(crate) struct Writer {
     is_forgotten: String,
     insert: String,
     forget: [String; 3],
+    prune: String,
 }
 
 impl Writer {
@@ -63,6 +67,10 @@ impl Writer {
                 format!("DELETE FROM `{messages}` WHERE namespace = ? AND session_id = ?"),
                 format!("DELETE FROM `{sessions}` WHERE namespace = ? AND id = ?"),
             ],
+            // In the index's order, so that of two who do it at one time the later one waits for the first, and no longer.
+            prune: format!(
+                "DELETE FROM `{forgotten}` WHERE forgotten_at < ? ORDER BY forgotten_at LIMIT {PRUNED_AT_ONCE}"
+            ),
         }
     }
 
@@ -91,10 +99,14 @@ impl Writer {
     }
 
     /// Removes a session and its messages for good; tells whether there was anything.
+    ///
+    /// # Errors
+    /// [`Error::RollbackTransaction`] if there was nothing, and nothing is known of it either.
     pub(crate) async fn forget(
         &self,
         connection: &mut AsyncMysqlConnection,
         session: SessionId,
+        is_known: bool,
         now: Timestamp,
     ) -> QueryResult<bool> {
         let id = session.to_string();
@@ -106,7 +118,13 @@ impl Writer {
         Statement::kept(forgotten, values).execute(connection).await?;
         let messages = Statement::kept(messages, key()).execute(connection).await?;
         Statement::kept(sessions, key()).execute(connection).await?;
-        Ok(was_there || messages > 0)
+        let was_there = was_there || messages > 0;
+        if was_there || is_known { Ok(was_there) } else { Err(Error::RollbackTransaction) }
+    }
+
+    /// Removes some of the marks that are older.
+    pub(crate) async fn prune(&self, connection: &mut AsyncMysqlConnection, before: Timestamp) -> QueryResult<usize> {
+        Statement::kept(&self.prune, vec![datetime(before).into()]).execute(connection).await
     }
 
     /// Locks the session's row until the transaction ends; tells how many rows it made for that.

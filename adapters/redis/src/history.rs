@@ -3,12 +3,14 @@
 mod read;
 mod stored;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_domain::{
     message::Message,
-    ports::history::{ArchivedMessage, ArchivedSession, HistoryError, HistoryOp, HistoryStore, Page, SessionQuery},
+    ports::history::{
+        ArchivedMessage, ArchivedSession, FORGOTTEN_FOR, HistoryError, HistoryOp, HistoryStore, Page, SessionQuery,
+    },
     session::{Session, SessionId},
     time::Timestamp,
 };
@@ -22,10 +24,6 @@ use crate::{
     error::Error,
     scripts::{self, Lua},
 };
-
-/// How long it is remembered that a session was forgotten: longer than any other replica's spool may lie about with
-/// something of it that was not yet written.
-const FORGOTTEN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// An archive with the keys of the Python service, which can read it, and whose own it reads: a hash
 /// `NS:session:ID`, a list `NS:messages:ID` of JSON, a set `NS:sessions`.
@@ -101,9 +99,14 @@ impl RedisHistory {
         Ok(())
     }
 
-    async fn forget(&self, id: SessionId) -> Result<bool, HistoryError> {
+    async fn forget(&self, id: SessionId, mut is_known: bool) -> Result<bool, HistoryError> {
         let deadline = Instant::now() + PATIENCE;
-        let forget = self.script(&scripts::FORGET, id).arg(FORGOTTEN_FOR.as_millis() as i64);
+        if !is_known && self.redis.is_clustered() {
+            // Where a script cannot see it.
+            let exists = Command::on("EXISTS", self.session_key(id)).by(deadline);
+            is_known = self.redis.run(exists).await.map_err(failed)?.as_u64() != Some(0);
+        }
+        let forget = self.script(&scripts::FORGET, id).arg(FORGOTTEN_FOR.as_millis() as i64).arg(i64::from(is_known));
         let mut removed = self.redis.run(forget.by(deadline)).await.map_err(failed)?.as_u64().unwrap_or_default();
         if self.redis.is_clustered() {
             removed += self.take_out(id, deadline).await?;
@@ -146,7 +149,7 @@ impl HistoryStore for RedisHistory {
         match op {
             HistoryOp::Open { session, prompt } => self.record(session, prompt.as_slice()).await.map(|()| true),
             HistoryOp::Record { session, messages } => self.record(session, messages).await.map(|()| true),
-            HistoryOp::Forget { session } => self.forget(*session).await,
+            HistoryOp::Forget { session, is_known } => self.forget(*session, *is_known).await,
         }
     }
 

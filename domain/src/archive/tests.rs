@@ -88,8 +88,8 @@ async fn what_the_database_takes_is_not_spooled() {
     it.record(&session, 1).await;
     it.holds(&session, &["be kind", "q1", "a1"]);
     assert_eq!((it.spooled(), it.tasks.len(), it.state()), (0, 0, (HealthState::Up, 0)));
-    assert_eq!(it.archive.forget(session.id).await.ok(), Some(true));
-    assert_eq!(it.archive.forget(session.id).await.ok(), Some(false));
+    assert_eq!(it.archive.forget(session.id, true).await.ok(), Some(true));
+    assert_eq!(it.archive.forget(session.id, true).await.ok(), Some(false));
     it.holds(&session, &[]);
     assert_eq!(it.observer.take(), []);
 }
@@ -126,7 +126,7 @@ async fn a_database_known_to_be_away_keeps_nobody_waiting() {
     }
     assert_eq!((it.spooled(), it.history.asked()), (3, 1));
     // A deletion, too; nobody can say yet whether there was anything.
-    let (forgotten, millis) = it.timed(it.archive.forget(other.id)).await;
+    let (forgotten, millis) = it.timed(it.archive.forget(other.id, true)).await;
     assert_eq!((forgotten.ok(), millis), (Some(true), 0));
 }
 
@@ -157,11 +157,11 @@ async fn a_forget_waits_for_what_is_spooled_and_nothing_revives_the_session() {
         it.record(&session, 0).await;
         it.history.set_mode(HistoryMode::Down);
         if forget_first {
-            it.archive.forget(session.id).await.expect("kept");
+            it.archive.forget(session.id, true).await.expect("kept");
             it.record(&session, 1).await;
         } else {
             it.record(&session, 1).await;
-            it.archive.forget(session.id).await.expect("kept");
+            it.archive.forget(session.id, true).await.expect("kept");
         }
         it.history.set_mode(HistoryMode::Up);
         it.tasks.run().await;
@@ -172,6 +172,21 @@ async fn a_forget_waits_for_what_is_spooled_and_nothing_revives_the_session() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_forget_that_nobody_can_answer_yet_is_remembered() {
+    let it = Stack::new(100);
+    let (unknown, elsewhere) = (Arc::new(session(0)), Arc::new(session(1)));
+    assert_eq!(it.archive.forget(unknown.id, false).await.ok(), Some(false));
+    assert_eq!((it.history.forgotten(), it.spooled()), (0, 0));
+    // What was said in it lies in another process's spool, which comes to write it later.
+    it.history.set_mode(HistoryMode::Down);
+    assert_eq!(it.archive.forget(elsewhere.id, false).await.ok(), Some(true));
+    it.history.set_mode(HistoryMode::Up);
+    it.tasks.run().await;
+    it.record(&elsewhere, 1).await;
+    assert_eq!((it.history.contents(elsewhere.id), it.history.forgotten()), (None, 1));
+}
+
 /// A write that was given up on may arrive after all, late; a deletion made meanwhile holds.
 #[tokio::test(start_paused = true)]
 async fn a_late_write_does_not_revive_what_was_deleted() {
@@ -180,7 +195,7 @@ async fn a_late_write_does_not_revive_what_was_deleted() {
     let late = crate::testing::samples::record(&session, &turn(1));
     it.history.set_mode(HistoryMode::Hanging);
     it.record(&session, 1).await;
-    it.archive.forget(session.id).await.expect("kept");
+    it.archive.forget(session.id, true).await.expect("kept");
     it.history.set_mode(HistoryMode::Up);
     it.tasks.run().await;
     it.history.apply(&late).await.expect("an answer");
@@ -307,7 +322,7 @@ async fn no_archive_is_asked_for_nothing() {
     none.admit(Some(session.id)).await.expect("nothing to keep");
     none.open(&session, None).await.expect("nothing to keep");
     none.record(&session, &turn(1)).await.expect("nothing to keep");
-    assert_eq!(none.forget(session.id).await.ok(), Some(false));
+    assert_eq!(none.forget(session.id, true).await.ok(), Some(false));
     assert_eq!(none.resume().await.ok(), Some(0));
     let query = SessionQuery { limit: 10, ..SessionQuery::default() };
     assert_eq!(none.sessions(&query).await.expect("an answer").total, 0);

@@ -38,7 +38,16 @@ pub enum HistoryOp {
     Forget {
         /// The session.
         session: SessionId,
+        /// Whether it is known that there was such a session. Then it is remembered as forgotten also where nothing of it is
+        /// archived, since what was said in it may still lie in another process's spool.
+        #[serde(default = "known")]
+        is_known: bool,
     },
+}
+
+/// Of what an earlier version left in the spool.
+fn known() -> bool {
+    true
 }
 
 impl HistoryOp {
@@ -46,7 +55,7 @@ impl HistoryOp {
     pub fn session(&self) -> SessionId {
         match self {
             HistoryOp::Open { session, .. } | HistoryOp::Record { session, .. } => session.id,
-            HistoryOp::Forget { session } => *session,
+            HistoryOp::Forget { session, .. } => *session,
         }
     }
 }
@@ -56,7 +65,10 @@ impl HistoryOp {
 /// # Promises
 /// - [`HistoryStore::apply`] is idempotent: an operation applied again changes nothing. Messages are told apart by id.
 /// - A `Record` of a session that was never opened archives the session too.
-/// - A `Forget` is final: what is applied for that session afterwards changes nothing and succeeds.
+/// - A `Forget` is final: what is applied for that session afterwards changes nothing and succeeds. (For
+///   [`FORGOTTEN_FOR`], that is.)
+/// - A `Forget` of a session that is not known, and of which nothing is archived, changes nothing and leaves nothing: who
+///   makes up ids fills no database.
 /// - An operation is applied whole or not at all; one that was given up (its future dropped) may still be applied, within
 ///   the implementation's own bound.
 /// - Messages of a session are read in the order of their times, then ids; sessions newest first, then by id.
@@ -187,6 +199,12 @@ pub enum SpoolError {
     #[error("the history spool failed")]
     Io(#[source] BoxError),
 }
+
+/// How long it is remembered that a session was forgotten. It has to be longer than anything of the session may lie in the
+/// spool of another process before it is written, which is as long as a database may be away, or a replica's disk may be
+/// in a drawer; what comes later than this archives the session anew. Longer than necessary costs some 100 bytes for each
+/// deletion meanwhile.
+pub const FORGOTTEN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How long a write to the database may keep a client waiting before it goes to the spool.
 pub const WRITE_PATIENCE: Duration = Duration::from_millis(500);

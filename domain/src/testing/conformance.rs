@@ -203,6 +203,7 @@ macro_rules! conformance_tests {
         every_operation_can_be_applied_twice
         forget_tells_whether_there_was_anything
         forget_is_final
+        a_forget_of_what_nobody_knows_leaves_nothing
         forget_takes_one_session_only
         sessions_come_newest_first_then_by_id
         sessions_are_found_by_their_time

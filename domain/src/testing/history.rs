@@ -76,6 +76,11 @@ impl MemoryHistory {
         self.lock().asked
     }
 
+    /// How many sessions it remembers to have forgotten.
+    pub fn forgotten(&self) -> usize {
+        self.lock().forgotten.len()
+    }
+
     /// The contents it has of a session, prompts included, in the order of their times; none if it has no such session.
     pub fn contents(&self, session: SessionId) -> Option<Vec<String>> {
         let state = self.lock();
@@ -129,9 +134,12 @@ impl Kept {
         match op {
             HistoryOp::Open { session, prompt } => self.add(session, prompt.as_slice(), now),
             HistoryOp::Record { session, messages } => self.add(session, messages, now),
-            HistoryOp::Forget { session } => {
-                self.forgotten.insert(*session);
-                return Ok(self.sessions.remove(session).is_some());
+            HistoryOp::Forget { session, is_known } => {
+                let was_there = self.sessions.remove(session).is_some();
+                if was_there || *is_known {
+                    self.forgotten.insert(*session);
+                }
+                return Ok(was_there);
             }
         }
         Ok(true)

@@ -129,7 +129,7 @@ pub fn record(session: &Arc<Session>, messages: &[Arc<Message>]) -> HistoryOp {
 
 /// Forgets a session.
 pub fn forget(session: &Arc<Session>) -> HistoryOp {
-    HistoryOp::Forget { session: session.id }
+    HistoryOp::Forget { session: session.id, is_known: true }
 }
 
 /// The nil id, which no message of ours has.

@@ -122,7 +122,7 @@ mod tests {
     use uuid::Uuid;
 
     fn forget(id: u128) -> HistoryOp {
-        HistoryOp::Forget { session: SessionId(Uuid::from_u128(id)) }
+        HistoryOp::Forget { session: SessionId(Uuid::from_u128(id)), is_known: true }
     }
 
     #[tokio::test]

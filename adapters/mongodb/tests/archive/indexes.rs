@@ -1,15 +1,19 @@
 //! How the indexes come to be, and what happens where they cannot.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chat_domain::{
-    ports::history::HistoryStore,
+    ports::history::{HistoryOp, HistoryStore},
     testing::samples::{session, turn},
 };
 use chat_mongodb::{BuildError, MongoDbConfig, MongoDbHistory};
 use chat_test_support::{DeadPort, MongoDb};
 use futures_util::{TryStreamExt, future::join_all};
-use mongodb::bson::{Document, doc};
+use mongodb::{
+    IndexModel,
+    bson::{DateTime, Document, doc},
+    options::IndexOptions,
+};
 
 use crate::scene::{ALL, clock, config, config_of, contents, keep, open, sessions, stranger, told};
 
@@ -45,7 +49,55 @@ async fn the_indexes_are_made_once_by_whoever_comes_first() {
         keys("chat_messages").await,
         ["_id:1 false false", "namespace:1,message_id:1 true true", "namespace:1,session_id:1 false false"]
     );
-    assert_eq!(keys("chat_sessions_forgotten").await, ["_id:1 false false", "namespace:1,id:1 true false"]);
+    assert_eq!(
+        keys("chat_sessions_forgotten").await,
+        ["_id:1 false false", "forgotten_at:1 false false", "namespace:1,id:1 true false"]
+    );
+}
+
+async fn expiry(config: &MongoDbConfig) -> Vec<Duration> {
+    let marks = stranger(config).await.collection::<Document>("chat_sessions_forgotten");
+    let indexes: Vec<_> = marks.list_indexes().await.expect("a list").try_collect().await.expect("a list");
+    indexes.into_iter().filter_map(|index| index.options?.expire_after).collect()
+}
+
+#[tokio::test]
+async fn marks_of_deleted_sessions_expire_also_in_a_collection_of_an_earlier_version() {
+    let month = Duration::from_secs(30 * 24 * 60 * 60);
+    let (fresh, earlier, chosen) = (config(), config(), config());
+    let marks = async |config| stranger(config).await.collection::<Document>("chat_sessions_forgotten");
+    let mark = doc! {"namespace": "chat_history", "id": "x", "forgotten_at": DateTime::now()};
+    marks(&earlier).await.insert_one(mark).await.expect("a mark");
+    let other = IndexOptions::builder().expire_after(month * 3).build();
+    let other = IndexModel::builder().keys(doc! {"forgotten_at": 1}).options(other).build();
+    marks(&chosen).await.create_index(other).await.expect("an index");
+    for (config, expected) in [(fresh, month), (earlier, month), (chosen, month * 3)] {
+        open(config.clone()).prepare().await.expect("prepared");
+        assert_eq!(expiry(&config).await, [expected]);
+    }
+}
+
+#[tokio::test]
+async fn ids_that_were_made_up_leave_no_document() {
+    let config = config();
+    let history = open(config.clone());
+    let unknown = |session| HistoryOp::Forget { session, is_known: false };
+    assert!(!history.apply(&unknown(session(0).id)).await.expect("an answer"));
+    let database = stranger(&config).await;
+    let count = async |collection: &str| {
+        database.collection::<Document>(collection).count_documents(doc! {}).await.expect("a number")
+    };
+    assert_eq!([count("chat_sessions").await, count("chat_sessions_forgotten").await], [0, 0]);
+    // Neither are messages left that lost their session, and what is archived leaves a mark.
+    let (archived, stray) = (Arc::new(session(0)), Arc::new(session(1)));
+    keep(&history, &archived, &turn(1)).await;
+    keep(&history, &stray, &turn(2)).await;
+    let sessions = database.collection::<Document>("chat_sessions");
+    sessions.delete_one(doc! {"id": stray.id.to_string()}).await.expect("deleted");
+    for session in [&archived, &stray] {
+        assert!(history.apply(&unknown(session.id)).await.expect("an answer"));
+    }
+    assert_eq!([count("chat_messages").await, count("chat_sessions_forgotten").await], [0, 2]);
 }
 
 #[tokio::test]

@@ -123,8 +123,9 @@ async fn a_deletion_waits_for_what_is_being_written_and_leaves_nothing_of_it() {
     let server = MariaDb::start();
     let database = server.database();
     let (one, two) = (open(config(&database)), open(config(&database)));
-    one.prepare().await.expect("tables");
-    two.prepare().await.expect("tables");
+    // So that each has its connection: what follows has the time of a lock.
+    one.ping().await.expect("tables");
+    two.ping().await.expect("tables");
     let session = Arc::new(session(0));
     let message = said(Role::User, "q1", 1);
     // Somebody writes the same message first, and has not decided yet.

@@ -2,6 +2,7 @@
 
 mod content;
 mod faults;
+mod marks;
 mod python;
 mod scene;
 mod schema;

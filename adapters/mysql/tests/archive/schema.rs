@@ -51,7 +51,7 @@ async fn a_table_of_the_python_service_is_changed_once_by_whoever_comes_first() 
     );
     let expected = "chat_messages\t0\tid\nchat_messages\t0\tnamespace,message_id\nchat_messages\t1\tnamespace,session_id\n\
                     chat_sessions\t0\tnamespace,id\nchat_sessions\t1\tnamespace,created_at,id\n\
-                    chat_sessions_forgotten\t0\tnamespace,id\n";
+                    chat_sessions_forgotten\t0\tnamespace,id\nchat_sessions_forgotten\t1\tforgotten_at\n";
     assert_eq!(indexes, expected);
 }
 

@@ -83,6 +83,7 @@ async fn what_is_not_there_is_not_found() {
     assert!(matches!(house.service.read(nobody, &ANYBODY).await, Err(ChatError::SessionNotFound)));
     assert!(matches!(house.send(nobody, post("hi")).await, Err(ChatError::SessionNotFound)));
     assert!(matches!(house.service.delete(nobody, &ANYBODY).await, Err(ChatError::SessionNotFound)));
+    assert_eq!(house.history.forgotten(), 0, "ids that were made up fill no archive");
     assert_eq!(house.llm.asked(), []);
 }
 

@@ -216,6 +216,24 @@ pub async fn forget_is_final(make: impl AsyncFn() -> Subject) {
     }
 }
 
+/// A forget of what nobody knows, and of which nothing is archived, leaves nothing behind that would keep such a session
+/// out of the archive. What is archived is forgotten for good, known or not.
+pub async fn a_forget_of_what_nobody_knows_leaves_nothing(make: impl AsyncFn() -> Subject) {
+    let it = make().await;
+    let session = Arc::new(full_session());
+    let unknown = HistoryOp::Forget { session: session.id, is_known: false };
+    assert!(!it.apply(&unknown).await);
+    assert_eq!(it.sessions(ALL).await, (vec![], 0));
+    it.apply(&record(&session, &turn(1))).await;
+    it.holds(session.id, Some(&["q1", "a1"])).await;
+    assert!(it.apply(&unknown).await);
+    it.apply(&record(&session, &turn(1))).await;
+    it.holds(session.id, None).await;
+    assert!(!it.apply(&unknown).await);
+    it.apply(&record(&session, &turn(2))).await;
+    it.holds(session.id, None).await;
+}
+
 /// A forget takes one session and leaves the others.
 pub async fn forget_takes_one_session_only(make: impl AsyncFn() -> Subject) {
     let it = make().await;

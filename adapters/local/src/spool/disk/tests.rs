@@ -39,7 +39,7 @@ impl Drop for Scratch {
 }
 
 fn forget(id: u128) -> HistoryOp {
-    HistoryOp::Forget { session: SessionId(Uuid::from_u128(id)) }
+    HistoryOp::Forget { session: SessionId(Uuid::from_u128(id)), is_known: true }
 }
 
 async fn append(spool: &DiskSpool, id: u128) -> SpoolId {
@@ -80,7 +80,7 @@ async fn what_dead_processes_left_comes_first_and_what_the_living_have_is_left_a
     let heir = scratch.open().await;
     assert_eq!(sessions(&heir).await, [1, 2, 3, 4]);
     for (id, session) in heir.pending().await.expect("a list") {
-        assert_eq!(heir.load(id).await.expect("readable"), HistoryOp::Forget { session });
+        assert_eq!(heir.load(id).await.expect("readable"), HistoryOp::Forget { session, is_known: true });
         heir.remove(id).await.expect("removed");
     }
     assert_eq!(lock(&heir.inner.state).budget.used, 0);
