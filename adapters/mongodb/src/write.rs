@@ -27,9 +27,10 @@ impl Collections {
     /// forgotten.
     pub(crate) async fn record(&self, session: &Session, messages: &[Arc<Message>], now: Timestamp) -> Result<()> {
         let id = session.id.to_string();
-        // What comes late does not even show for a moment.
+        // What comes late does not even show for a moment. If an earlier attempt was given up on before its second look,
+        // what it left is removed now.
         if self.is_forgotten(&id).await? {
-            return Ok(());
+            return self.remove(&id).await.map(drop);
         }
         let document = session_document(&self.namespace, &self.provider, session);
         unless_there(self.sessions.insert_one(document).await)?;

@@ -124,6 +124,12 @@ pub(crate) fn is_deadlock(error: &QueryError) -> bool {
     matches!(error, QueryError::DatabaseError(_, information) if information.message().contains("Deadlock found"))
 }
 
+/// Whether the server only reads: it was the one to write to, and another one is now.
+pub(crate) fn is_wrong_server(error: &QueryError) -> bool {
+    const READS_ONLY: [&str; 3] = ["--read-only option", "READ ONLY transaction", "read-only mode"];
+    matches!(error, QueryError::DatabaseError(_, information) if READS_ONLY.iter().any(|words| information.message().contains(words)))
+}
+
 /// The words up to where they might quote what was to be written.
 fn without_values(words: &str) -> String {
     words.split([':', '\'', '"']).next().unwrap_or_default().trim().to_owned()

@@ -50,7 +50,8 @@ const BESIDES: usize = 1024;
 /// there. Until they are ready ([`MySqlHistory::prepare`]) nothing is archived, and nothing is lost by it: all errors
 /// that somebody can mend are [`HistoryError::Unavailable`].
 ///
-/// An operation is one transaction, its messages one statement (several, if they are many or large). A call takes at the
+/// An operation is one transaction, its messages one statement (several, if they are many or large); the messages of a
+/// deleted session are removed after it, some thousand at a time, so that attempts at a large one add up. A call takes at the
 /// most 8 seconds; dropped, it is rolled back by the database as soon as its running statement ends (5 seconds at the
 /// most), or committed if that was it. A message that is larger than the server's `max_allowed_packet` is refused for
 /// good.
@@ -156,11 +157,12 @@ impl MySqlHistory {
             HistoryOp::Forget { session, is_known } => writer.forget(connection, *session, *is_known, now).await,
         };
         let attempt = async |connection: &mut AsyncMysqlConnection| {
-            let applied = connection.transaction(write).await;
-            if applied.is_ok() && matches!(op, HistoryOp::Forget { .. }) {
+            let applied = connection.transaction(write).await?;
+            if let HistoryOp::Forget { session, .. } = op {
+                writer.remove(connection, *session).await?;
                 self.prune(connection, now).await;
             }
-            applied
+            Ok(applied)
         };
         self.connections.lend(attempt).await
     }
@@ -222,6 +224,6 @@ impl HistoryStore for MySqlHistory {
 
     async fn ping(&self) -> Result<(), HistoryError> {
         // Only a connection that has just answered is lent.
-        self.call(self.connections.lend(async |_| ())).await
+        self.call(async { self.connections.lend(async |_| Ok(())).await?.map_err(failed) }).await
     }
 }

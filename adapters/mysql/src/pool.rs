@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chat_domain::ports::history::HistoryError;
 use deadpool::Runtime;
-use diesel::{ConnectionError, ConnectionResult};
+use diesel::{ConnectionError, ConnectionResult, QueryResult};
 use diesel_async::{
     AsyncMysqlConnection,
     pooled_connection::{
@@ -17,7 +17,7 @@ use mysql_async::OptsBuilder;
 use crate::{
     config::BuildError,
     connection,
-    error::{PrepareError, no_connection},
+    error::{PrepareError, is_wrong_server, no_connection},
 };
 
 /// Connections at the most. A write takes some milliseconds: these do thousands a second.
@@ -52,18 +52,21 @@ impl Connections {
         Ok(Self(pool))
     }
 
-    /// Lends a connection that answers.
+    /// Lends a connection that answers. One that turns out to lead to a server that only reads is not used again: another
+    /// has taken over, and a new connection finds it.
     ///
     /// # Errors
     /// When there is none to be had.
     pub(crate) async fn lend<T>(
         &self,
-        work: impl AsyncFnOnce(&mut AsyncMysqlConnection) -> T,
-    ) -> Result<T, HistoryError> {
+        work: impl AsyncFnOnce(&mut AsyncMysqlConnection) -> QueryResult<T>,
+    ) -> Result<QueryResult<T>, HistoryError> {
         let connection = self.0.get().await.map_err(no_connection)?;
         let mut lent = Lent(None);
         let result = work(lent.0.insert(connection)).await;
-        drop(lent.0.take());
+        if !result.as_ref().is_err_and(is_wrong_server) {
+            drop(lent.0.take());
+        }
         Ok(result)
     }
 }
@@ -74,8 +77,8 @@ async fn connect(options: OptsBuilder) -> ConnectionResult<AsyncMysqlConnection>
     AsyncMysqlConnection::try_from(connection.map_err(words)?).await
 }
 
-/// A connection in use. Dropped half-way through its work it is closed: in the pool it would hold a transaction open,
-/// with its locks, until it is used again.
+/// A connection in use. Dropped with it still inside it is closed: half-way through its work, in the pool, it would hold
+/// a transaction open, with its locks, until it is used again.
 struct Lent(Option<Object<AsyncMysqlConnection>>);
 
 impl Drop for Lent {

@@ -26,6 +26,10 @@ const MOST_ROWS: usize = 500;
 /// Bytes of content in one statement, unless one message has more: servers refuse packets of 16 MiB, some of 1 MiB.
 const MOST_BYTES: usize = 512 * 1024;
 
+/// Messages that one statement removes. A session of years has more than a statement may take time for; this way what
+/// was done of it is done, also when the next statement is given up.
+const REMOVED_AT_ONCE: usize = 5_000;
+
 /// Old marks that one deletion removes: more than it leaves, so that they become fewer, and few enough to cost nothing.
 const PRUNED_AT_ONCE: usize = 20;
 
@@ -40,7 +44,9 @@ pub(crate) struct Writer {
     lock: String,
     is_forgotten: String,
     insert: String,
-    forget: [String; 3],
+    has_messages: String,
+    forget: [String; 2],
+    remove: String,
     prune: String,
 }
 
@@ -59,14 +65,17 @@ impl Writer {
                 "INSERT INTO `{messages}` (namespace, session_id, message_id, role, content, created_at, stored_at) \
                  VALUES "
             ),
+            has_messages: format!(
+                "SELECT COUNT(*) AS n FROM (SELECT 1 FROM `{messages}` WHERE namespace = ? AND session_id = ? LIMIT 1) AS found"
+            ),
             forget: [
                 format!(
                     "INSERT INTO `{forgotten}` (namespace, id, forgotten_at) VALUES (?, ?, ?) \
                      ON DUPLICATE KEY UPDATE id = id"
                 ),
-                format!("DELETE FROM `{messages}` WHERE namespace = ? AND session_id = ?"),
                 format!("DELETE FROM `{sessions}` WHERE namespace = ? AND id = ?"),
             ],
+            remove: format!("DELETE FROM `{messages}` WHERE namespace = ? AND session_id = ? LIMIT {REMOVED_AT_ONCE}"),
             // In the index's order, so that of two who do it at one time the later one waits for the first, and no longer.
             prune: format!(
                 "DELETE FROM `{forgotten}` WHERE forgotten_at < ? ORDER BY forgotten_at LIMIT {PRUNED_AT_ONCE}"
@@ -98,7 +107,8 @@ impl Writer {
         Ok(true)
     }
 
-    /// Removes a session and its messages for good; tells whether there was anything.
+    /// Marks a session as forgotten and removes its row: from then on it is shown no more, and nothing more is archived
+    /// of it. Its messages are left to [`Writer::remove`]. Tells whether there was anything.
     ///
     /// # Errors
     /// [`Error::RollbackTransaction`] if there was nothing, and nothing is known of it either.
@@ -112,14 +122,25 @@ impl Writer {
         let id = session.to_string();
         let was_there = self.lock(connection, &id, 1, now, "{}".to_owned()).await? == 0;
         let key = || vec![Value::from(&*self.namespace), id.clone().into()];
-        let [forgotten, messages, sessions] = &self.forget;
+        let was_there =
+            was_there || Statement::kept(&self.has_messages, key()).get_result::<Count>(connection).await?.n > 0;
+        if !was_there && !is_known {
+            return Err(Error::RollbackTransaction);
+        }
+        let [forgotten, sessions] = &self.forget;
         let mut values = key();
         values.push(datetime(now).into());
         Statement::kept(forgotten, values).execute(connection).await?;
-        let messages = Statement::kept(messages, key()).execute(connection).await?;
         Statement::kept(sessions, key()).execute(connection).await?;
-        let was_there = was_there || messages > 0;
-        if was_there || is_known { Ok(was_there) } else { Err(Error::RollbackTransaction) }
+        Ok(was_there)
+    }
+
+    /// Removes the messages of a session that is forgotten.
+    pub(crate) async fn remove(&self, connection: &mut AsyncMysqlConnection, session: SessionId) -> QueryResult<()> {
+        let id = session.to_string();
+        let key = || vec![Value::from(&*self.namespace), id.clone().into()];
+        while Statement::kept(&self.remove, key()).execute(connection).await? == REMOVED_AT_ONCE {}
+        Ok(())
     }
 
     /// Removes some of the marks that are older.

@@ -162,8 +162,8 @@ impl Inner {
     /// Has a command carried out. It is sent again when a connection is lost under it, and so must be one that may be.
     ///
     /// # Errors
-    /// When there is no answer within [`PATIENCE`], or by the command's own deadline; at once if there is no connection,
-    /// unless the command insists.
+    /// When there is no answer within [`PATIENCE`], or by the command's own deadline; at once if there is no connection, or
+    /// none to a server that can carry it out now, unless the command insists.
     pub(crate) async fn run(&self, mut command: Command) -> Result<Value, Error> {
         let patience_ends = Instant::now() + PATIENCE;
         let deadline = command.deadline().map_or(patience_ends, |deadline| deadline.min(patience_ends));
@@ -184,7 +184,13 @@ impl Inner {
                         if error.is_wrong_server() {
                             self.leave_server();
                         }
-                        return Err(error);
+                        // It was certainly not done, and soon may be. What was in doubt before remains so.
+                        if !(error.passes() && command.insists()) {
+                            return Err(error);
+                        }
+                        if failure != Error::Lost {
+                            failure = error;
+                        }
                     }
                 },
                 Ok(value) => return Ok(value),

@@ -40,6 +40,12 @@ impl Error {
     pub(crate) fn is_wrong_server(&self) -> bool {
         matches!(self, Error::Refused(word) if **word == *"READONLY" || **word == *"MASTERDOWN")
     }
+
+    /// Whether Redis refuses for now what it may do in a moment: during a failover, or while it reads its data.
+    pub(crate) fn passes(&self) -> bool {
+        const PASSING: [&str; 5] = ["READONLY", "MASTERDOWN", "LOADING", "CLUSTERDOWN", "TRYAGAIN"];
+        matches!(self, Error::Refused(word) if PASSING.contains(&&**word))
+    }
 }
 
 impl From<DriverError> for Error {

@@ -8,7 +8,7 @@ use std::{
 use chat_domain::{
     message::Role,
     ports::history::HistoryStore,
-    testing::samples::{record, said, session, turn},
+    testing::samples::{forget, record, said, session, turn},
 };
 use chat_mongodb::MongoDbConfig;
 use chat_test_support::{MongoDb, assert_eventually};
@@ -99,5 +99,28 @@ async fn a_session_forgotten_by_another_process_halfway_through_is_not_revived()
             let left = collection.count_documents(doc! {member: session.id.to_string()}).await.expect("a number");
             assert_eq!(left, 0, "{}", collection.name());
         }
+    }
+}
+
+/// An attempt that was given up on can leave something after the deletion, before its second look at the marks. The next
+/// attempt, which comes since the first had no answer, removes it.
+#[tokio::test]
+async fn what_an_attempt_left_of_a_deleted_session_is_removed_by_the_next() {
+    let config = config();
+    let history = open(config.clone());
+    let database = stranger(&config).await;
+    let session = Arc::new(session(0));
+    keep(&history, &session, &turn(1)).await;
+    let sessions = database.collection::<Document>("chat_sessions");
+    let messages = database.collection::<Document>("chat_messages");
+    let left = sessions.find_one(doc! {}).await.expect("an answer").expect("the session");
+    let said = messages.find_one(doc! {}).await.expect("an answer").expect("a message");
+    assert!(history.apply(&forget(&session)).await.expect("forgotten"));
+    sessions.insert_one(left).await.expect("left");
+    messages.insert_one(said).await.expect("left");
+    history.apply(&record(&session, &turn(1))).await.expect("nothing to do");
+    assert!(history.messages(session.id, 0, 1).await.expect("an answer").is_none());
+    for collection in [sessions, messages] {
+        assert_eq!(collection.count_documents(doc! {}).await.expect("an answer"), 0);
     }
 }

@@ -15,7 +15,7 @@ use chat_test_support::{MariaDb, assert_eventually, mariadb::Database};
 use mysql_async::prelude::Queryable;
 use tokio::time::timeout;
 
-use crate::scene::{config, contents, keep, open, stranger, told};
+use crate::scene::{config, contents, keep, open, restricted, stranger, told};
 
 /// Connections of anybody to the database, but for who asks.
 fn connections(database: &Database<'_>) -> Vec<u64> {
@@ -235,4 +235,53 @@ async fn what_the_database_never_takes_is_permanent_and_the_next_goes_on() {
     database.sql("RENAME TABLE elsewhere TO chat_messages");
     assert!(history.apply(&op).await.expect("archived"));
     assert!(history.apply(&forget(&talk)).await.expect("forgotten"));
+}
+
+/// A session of years is removed some thousand messages at a time: what an attempt did is done, also if it is given up.
+#[tokio::test]
+async fn attempts_at_removing_a_large_session_add_up() {
+    let server = MariaDb::start();
+    let database = server.database();
+    let history = open(config(&database));
+    let session = Arc::new(session(0));
+    keep(&history, &session, &turn(1)).await;
+    database.sql(&format!(
+        "INSERT INTO chat_messages (namespace, session_id, role, content, created_at, stored_at)
+         SELECT 'chat_history', '{}', 'user', seq, UTC_TIMESTAMP(), UTC_TIMESTAMP() FROM seq_1_to_12000",
+        session.id
+    ));
+    let left = || database.sql("SELECT COUNT(*) FROM chat_messages").trim().parse::<u32>().expect("a number");
+    // Somebody holds on to the last one.
+    let mut stranger = stranger(&server, database.name()).await;
+    stranger.query_drop("START TRANSACTION").await.expect("begun");
+    stranger.query_drop("SELECT id FROM chat_messages ORDER BY id DESC LIMIT 1 FOR UPDATE").await.expect("locked");
+    let op = forget(&session);
+    assert!(!told(history.apply(&op).await.expect_err("a lock is in the way")).0);
+    assert_eq!(left(), 2_002, "what could be removed is gone");
+    assert!(history.messages(session.id, 0, 1).await.expect("an answer").is_none(), "and nothing of it is shown");
+    assert!(history.apply(&record(&session, &turn(2))).await.is_ok());
+    stranger.query_drop("ROLLBACK").await.expect("let go");
+    history.apply(&op).await.expect("forgotten");
+    assert_eq!(left(), 0);
+    assert_eq!(database.sql("SELECT COUNT(*) FROM chat_sessions"), "0\n");
+}
+
+/// After a failover by name, connections to the server of before still answer.
+#[tokio::test]
+async fn connections_to_a_server_that_only_reads_are_left() {
+    let server = MariaDb::start();
+    let database = server.database();
+    open(config(&database)).prepare().await.expect("tables");
+    let history = open(restricted(&database, "ro", "SELECT, INSERT, UPDATE, DELETE"));
+    let (first, second) = (Arc::new(session(0)), Arc::new(session(1)));
+    keep(&history, &first, &turn(1)).await;
+    let before = connections(&database);
+    assert_eq!(before.len(), 1);
+    server.sql("", "SET GLOBAL read_only = 1");
+    let refused = told(history.apply(&record(&second, &turn(1))).await.expect_err("read only"));
+    assert!(!refused.0 && refused.1.contains("read-only"), "{refused:?}");
+    assert_eventually!(connections(&database).is_empty(), Duration::from_secs(5));
+    server.sql("", "SET GLOBAL read_only = 0");
+    keep(&history, &second, &turn(1)).await;
+    assert_ne!(connections(&database), before);
 }

@@ -178,6 +178,23 @@ async fn a_turn_that_was_not_answered_in_time_is_given_back() {
     within_bounds(async { commit(open(&store, id).await, 1).await.expect("a commit") }).await;
 }
 
+/// What a failover looks like from here: for a moment nobody may write. The answer has been paid for, so a commit waits.
+#[tokio::test]
+async fn a_commit_outlasts_a_failover() {
+    let server = RedisServer::start();
+    let store = patient(&server, &prefix()).await;
+    let session = create(&store).await;
+    let opened = open(&store, session.id).await;
+    server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    let promoted = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        server.cli(&["REPLICAOF", "NO", "ONE"]);
+    };
+    let (committed, ()) = tokio::join!(within_bounds(commit(opened, 1)), promoted);
+    assert!(committed.is_ok(), "{committed:?}");
+    assert_eq!(memory(&store, session.id).await, ["q1", "a1"]);
+}
+
 #[tokio::test]
 async fn a_read_only_redis_is_none() {
     let server = RedisServer::start();
