@@ -108,6 +108,23 @@ impl Database {
         }
     }
 
+    /// Stops the server where it stands. Connections stay open.
+    pub(crate) fn freeze(&self) {
+        match &self.server {
+            Server::Redis(server) => server.freeze(),
+            Server::MySql(server) => server.freeze(),
+            Server::MongoDb(server) => server.freeze(),
+        }
+    }
+
+    pub(crate) fn thaw(&self) {
+        match &self.server {
+            Server::Redis(server) => server.thaw(),
+            Server::MySql(server) => server.thaw(),
+            Server::MongoDb(server) => server.thaw(),
+        }
+    }
+
     /// The roles of a session's messages as they lie there, oldest first; none where no program of the server's shows it.
     pub(crate) fn roles(&self, session: &str) -> Option<Vec<String>> {
         match &self.server {

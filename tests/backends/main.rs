@@ -8,6 +8,7 @@ mod archive;
 mod databases;
 mod deletion;
 mod faults;
+mod frozen;
 mod load;
 mod outage;
 mod replicas;

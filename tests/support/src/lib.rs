@@ -11,6 +11,7 @@ pub mod mcp;
 pub mod redis;
 pub mod secantus;
 pub mod service;
+mod signal;
 mod temp;
 pub mod upstream;
 

@@ -14,7 +14,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::TempDir;
+use crate::{TempDir, signal};
 
 /// How long a server may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,6 +143,16 @@ impl MariaDb {
         if let Err(log) = self.launch() {
             panic!("mariadbd does not start again: {log}");
         }
+    }
+
+    /// Stops the process where it stands, as a machine does that has no time for it. Connections stay open.
+    pub fn freeze(&self) {
+        signal::send("-STOP", &self.folder.path().join("pid"));
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) {
+        signal::send("-CONT", &self.folder.path().join("pid"));
     }
 
     /// Runs statements with the `mariadb` client in a database ("" for none), and returns what they say: a line for each

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub use cluster::RedisCluster;
 pub use sentinels::RedisSentinels;
 
-use crate::TempDir;
+use crate::{TempDir, signal};
 
 /// How long a server may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -135,12 +135,12 @@ impl RedisServer {
 
     /// Stops the process where it stands, as a machine does that has no time for it. Connections stay open.
     pub fn freeze(&self) {
-        self.signal("-STOP");
+        signal::send("-STOP", &self.folder.path().join("pid"));
     }
 
     /// Lets a frozen server go on.
     pub fn thaw(&self) {
-        self.signal("-CONT");
+        signal::send("-CONT", &self.folder.path().join("pid"));
     }
 
     /// Lets the server take commands and answer none of them for this long.
@@ -167,12 +167,6 @@ impl RedisServer {
         let prefix = format!("cmdstat_{command}:calls=");
         let line = stats.lines().find_map(|line| line.strip_prefix(&prefix));
         line.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0)
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = fs::read_to_string(self.folder.path().join("pid")).expect("a server that was started");
-        let done = Command::new("kill").args([signal, pid.trim()]).status();
-        assert!(done.is_ok_and(|status| status.success()), "kill {signal} {pid}");
     }
 
     fn end(&self, word: &str) {

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::TempDir;
+use crate::{TempDir, signal};
 
 /// How long a server may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -28,6 +28,7 @@ const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/test-too
 const RUN: &str = r#""$1" --host 127.0.0.1 --port "$3" --storage-path "$2/data" --cache-size 128M --standalone $4 \
     >"$2/log" 2>&1 </dev/null &
 server=$!
+echo $server >"$2/pid"
 read -r word
 if [ "$word" = keep ]; then
     kill -TERM $server 2>/dev/null
@@ -125,6 +126,22 @@ impl MongoDb {
         if let Err(log) = self.own().launch(option) {
             panic!("SecantusDB does not start again: {log}");
         }
+    }
+
+    /// Stops the process where it stands, as a machine does that has no time for it. Connections stay open.
+    ///
+    /// # Panics
+    /// If it is somebody else's.
+    pub fn freeze(&self) {
+        signal::send("-STOP", &self.own().folder.path().join("pid"));
+    }
+
+    /// Lets a frozen server go on.
+    ///
+    /// # Panics
+    /// If it is somebody else's.
+    pub fn thaw(&self) {
+        signal::send("-CONT", &self.own().folder.path().join("pid"));
     }
 
     fn own(&self) -> &Own {
