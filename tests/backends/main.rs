@@ -1,7 +1,6 @@
 //! The service over its databases: what is kept in Redis, MySQL and MongoDB, shared by replicas, and not lost when one of
 //! them, or a replica, goes away.
 
-#![cfg(all(feature = "redis", feature = "mysql", feature = "mongodb"))]
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
 mod archive;
