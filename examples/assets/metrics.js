@@ -96,7 +96,7 @@
     const chosen = first < 0 ? parts.slice(-1) : parts.slice(first, first + 2);
     return chosen.map(([unit, length], index) => {
       const rest = index ? seconds % chosen[0][1] : seconds;
-      return agent.number(Math.floor(rest / length), { style: "unit", unit, unitDisplay: "narrow" });
+      return agent.number(Math.floor(rest / length), { style: "unit", unit, unitDisplay: agent.language === "fa" ? "short" : "narrow" });
     }).join(" ");
   }
 
