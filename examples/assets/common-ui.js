@@ -3,14 +3,15 @@
 //   The header (navigation, language, the service's address when opened as a file) is built at once into
 //   <header id="site-header"></header>; <body data-page="chat|metrics|admin"> says which page this is.
 //
-//   agent.icon(name)              an <svg>: see `shapes` below
+//   agent.icon(name)              an <svg>: see `shapes` below; in markup <button data-icon="name">
 //   agent.button(key, {icon, class, ...props})     a button whose text is agent.t(key); class "icon-only" hides the text
 //   agent.copy(text)              → true if it is in the clipboard
 //   agent.copyButton(getText, key = "copy")        a button that copies, and says so
 //   agent.announce(text)          tells screen readers
 //   agent.describe(failure)       → {title, advice} in the reader's words
-//   agent.showError(container, failure, {retry, dismiss})   fills the container with the failure; a retry function gives
-//                                 a button, which counts down first when the service asks to wait
+//   agent.showError(container, failure, {retry, dismiss, actions})   fills the container with the failure; a retry function
+//                                 gives a button, which counts down first when the service asks to wait; actions: more
+//                                 buttons
 //   agent.confirm({title, text, confirm, danger})  asks in a dialog → true or false. All but danger are texts already
 //                                 in the page's language.
 //
@@ -108,10 +109,11 @@ agent.addTexts({
     chevron: "m9 6 6 6-6 6",
     clock: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18ZM12 7.5V12l3 2",
     close: "M6 6l12 12M18 6 6 18",
+    columns: "M4 5h16v14H4zM12 5v14",
     copy: "M9 9h10v11H9zM5 15V4h10",
     down: "M12 5v14M6 13l6 6 6-6",
     download: "M12 4v11M7 11l5 5 5-5M5 20h14",
-    key: "M15 9a4 4 0 1 0-4 4 4 4 0 0 0 2.8-1.2L21 19M18 16l-2 2",
+    key: "M8 12a4 4 0 1 0 0 8 4 4 0 0 0 0-8ZM10.9 13.1 20 4M16 8l3 3",
     language: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18ZM3 12h18M12 3c5 5 5 13 0 18M12 3c-5 5-5 13 0 18",
     menu: "M4 7h16M4 12h16M4 17h16",
     plus: "M12 5v14M5 12h14",
@@ -135,6 +137,9 @@ agent.addTexts({
     icon.append(path);
     return icon;
   };
+
+  // In markup: <button data-icon="plus">
+  for (const element of document.querySelectorAll("[data-icon]")) element.prepend(agent.icon(element.dataset.icon));
 
   agent.button = (key, { icon, class: classes = "", ...props } = {}) => {
     const text = agent.el("span", { text: () => agent.t(key) });
@@ -219,7 +224,7 @@ agent.addTexts({
   // The reader's words come first; what the service said is English and at times exact about what is wrong: it unfolds.
   const exactCodes = ["validation_error", "unknown_tool"];
 
-  agent.showError = (container, failure, { retry, dismiss } = {}) => {
+  agent.showError = (container, failure, { retry, dismiss, actions: others = [] } = {}) => {
     const { el } = agent;
     const words = el(
       "div", { role: "alert" },
@@ -237,10 +242,11 @@ agent.addTexts({
       el("code", { dir: "ltr", text: failure.requestId, data: { testid: "request-id" } }),
       agent.copyButton(() => failure.requestId, "copy.request"),
     );
-    const actions = (retry || dismiss || request) && el(
+    const actions = (retry || dismiss || request || others.length > 0) && el(
       "div", { class: "row error-actions" },
       retry && retryButton(retry, failure.retryAfter),
       dismiss && agent.button("dismiss", { class: "quiet", onclick: dismiss, data: { testid: "dismiss" } }),
+      ...others,
       request,
     );
     const body = el("div", { class: "error-body" }, words, said, actions);
