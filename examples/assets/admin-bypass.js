@@ -25,7 +25,7 @@ agent.addTexts({
     "bypass.strange": "این به نشانی یا شبکه نمی‌ماند.",
     "bypass.all": "این یعنی همه: هیچ‌کس محدود نمی‌شود.",
     "bypass.empty": "هیچ‌کس: محدودیت برای همه برقرار است.", "bypass.remove": "برداشتن", "bypass.removeOne": "برداشتن \u2066{ip}\u2069",
-    "bypass.sure": "\u2066{ip}\u2069 دوباره محدود شود؟", "bypass.sureText": "محدودیت بی‌درنگ دوباره برایش برقرار می‌شود.",
+    "bypass.sure": "محدودیت برای \u2066{ip}\u2069 برگردد؟", "bypass.sureText": "محدودیت بی‌درنگ دوباره برایش برقرار می‌شود.",
     "bypass.added": "\u2066{ip}\u2069 در فهرست است", "bypass.removed": "\u2066{ip}\u2069 از فهرست برداشته شد",
     "failure.invalid_ip": "این نه نشانی است و نه شبکه", "advice.invalid_ip": "نشانی‌ای مانند \u2066203.0.113.7\u2069 یا شبکه‌ای مانند \u206610.0.0.0/8\u2069 بنویسید.",
     "failure.bypass_not_found": "در فهرست نیست", "advice.bypass_not_found": "کس دیگری آن را برداشته است.",

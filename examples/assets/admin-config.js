@@ -11,8 +11,8 @@ agent.addTexts({
   },
   fa: {
     "config.title": "پیکربندی", "config.lead": "آنچه برقرار است و سرچشمهٔ هر مقدار. رازها هرگز نشان داده نمی‌شوند: *** یعنی رازی تنظیم شده است.",
-    "config.filter": "پالایش با نام یا مقدار", "config.source": "سرچشمه", "config.value": "مقدار", "config.name": "نام", "config.table": "پیکربندی برقرار",
-    "config.all": "همهٔ سرچشمه‌ها", "config.unset": "تنظیم نشده", "config.secret": "راز، نشان داده نمی‌شود", "config.nothing": "تنظیمی با این پالایه نیست.",
+    "config.filter": "فیلتر با نام یا مقدار", "config.source": "سرچشمه", "config.value": "مقدار", "config.name": "نام", "config.table": "پیکربندی برقرار",
+    "config.all": "همهٔ سرچشمه‌ها", "config.unset": "تنظیم نشده", "config.secret": "راز، نشان داده نمی‌شود", "config.nothing": "تنظیمی با این فیلتر نیست.",
     "config.count": { one: "{shown} از {count} تنظیم", other: "{shown} از {count} تنظیم" },
     "source.default": "پیش‌فرض", "source.yaml": "پروندهٔ YAML", "source.dotenv": "پروندهٔ .env", "source.env": "محیط", "source.flag": "خط فرمان",
   },

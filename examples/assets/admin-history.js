@@ -20,7 +20,7 @@ agent.addTexts({
     "history.json": "برون‌برد JSON", "history.csv": "برون‌برد CSV",
     "export.running": "در حال گردآوری گفت‌وگوها", "export.progress": "{done} از {total} نشست", "export.cancel": "لغو برون‌برد",
     "export.done": { one: "{count} نشست برون‌برده شد.", other: "{count} نشست برون‌برده شد." }, "export.cancelled": "برون‌برد لغو شد؛ چیزی ذخیره نشد.",
-    "failure.invalid_date": "این تاریخ نیست", "advice.invalid_date": "تاریخ‌های پالایه را درست کنید.",
+    "failure.invalid_date": "این تاریخ نیست", "advice.invalid_date": "تاریخ‌های فیلتر را درست کنید.",
   },
 });
 

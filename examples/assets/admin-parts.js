@@ -39,7 +39,10 @@ agent.addTexts({
       if (!host.hasChildNodes()) host.append(el("p", { class: "empty", role: "status" }, el("span", { class: "spinner" }), el("span", { text: () => t("loading") })));
       try {
         const result = await work(mine.signal);
-        if (running === mine) show(result);
+        if (running !== mine) return;
+        const hadFocus = host.contains(document.activeElement);
+        show(result);
+        if (hadFocus && document.activeElement === document.body) host.closest(".panel").focus({ preventScroll: true });
       } catch (failure) {
         if (!(failure instanceof agent.Failure)) throw failure;
         if (running === mine && failure.kind !== "aborted") agent.showError(host, failure, { retry: () => load(work, show) });
@@ -84,7 +87,7 @@ agent.addTexts({
   admin.json = (value) => el("pre", { class: "json", dir: "ltr", text: JSON.stringify(value, null, 2) });
 
   admin.facts = (facts) => el("dl", { class: "facts" }, ...facts.filter(([, value]) => value !== undefined).map(([key, value]) =>
-    el("div", {}, el("dt", { text: () => t(key) }), value instanceof Node ? el("dd", {}, value) : el("dd", { dir: "auto", text: value ?? (() => t("value.none")) }))));
+    el("div", {}, el("dt", { text: () => t(key) }), value instanceof Node ? el("dd", {}, value) : el("dd", {}, el("bdi", { text: value ?? (() => t("value.none")) })))));
 
   const isBlank = (metadata) => !metadata || Object.keys(metadata).length === 0;
 
@@ -103,7 +106,7 @@ agent.addTexts({
   }));
 
   admin.sessionFacts = (id, session) => {
-    const idLine = el("span", { class: "row" }, el("code", { dir: "ltr", text: id, data: { testid: "session-id" } }), agent.copyButton(() => id));
+    const idLine = el("span", { class: "row id-line" }, el("code", { dir: "ltr", text: id, data: { testid: "session-id" } }), agent.copyButton(() => id));
     if (!session) return el("div", { class: "card stack" }, admin.facts([["session.id", idLine]]), el("p", { class: "muted", text: () => t("session.unknown") }));
     return el("div", { class: "card stack" },
       admin.facts([

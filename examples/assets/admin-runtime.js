@@ -18,17 +18,17 @@ agent.addTexts({
   },
   fa: {
     "runtime.title": "وضعیت اجرا", "runtime.service": "سرویس", "runtime.version": "نسخه", "runtime.features": "ساخته‌شده با",
-    "runtime.provider": "مدل", "runtime.default": "پاسخ‌دهندهٔ کنونی", "runtime.available": "در دسترس", "runtime.llm": "پشتانه", "runtime.model": "مدل پیش‌فرض",
+    "runtime.provider": "مدل", "runtime.default": "پاسخ‌دهندهٔ کنونی", "runtime.available": "در دسترس", "runtime.llm": "بک‌اند", "runtime.model": "مدل پیش‌فرض",
     "runtime.url": "نشانی OpenRouter", "runtime.memory": "حافظه", "runtime.where": "جای نگهداری", "runtime.limit": "پیش‌فرض", "runtime.most": "بیشینه",
     "runtime.history": "تاریخچه", "runtime.configured": "پیکربندی‌شده", "runtime.inUse": "در کار", "runtime.enabled": "نگه داشته می‌شود", "runtime.namespace": "فضای نام",
     "runtime.tools": "سرورهای ابزار (MCP)", "runtime.active": "{active} از {configured} آماده‌اند", "runtime.noServers": "سرور ابزاری پیکربندی نشده است.",
     "runtime.transport": "راه ارتباط", "runtime.offers": { one: "{count} ابزار", other: "{count} ابزار" }, "runtime.noTools": "بی‌ابزار.", "runtime.error": "آخرین خطا",
     "mcp.ready": "آماده", "mcp.starting": "در حال آغاز", "mcp.reconnecting": "در حال اتصال دوباره", "mcp.down": "از کار افتاده",
     "checks.title": "آمادگی", "checks.dependency": "وابستگی", "checks.state": "وضعیت", "checks.since": "از", "checks.error": "آخرین خطا", "checks.backlog": "در انتظار", "checks.note": "یادداشت",
-    "ready.ready": "آماده", "ready.degraded": "کاسته", "ready.unavailable": "ناآماده", "ready.draining": "در حال پایان",
+    "ready.ready": "آماده", "ready.degraded": "با کاستی", "ready.unavailable": "ناآماده", "ready.draining": "در حال پایان",
     "ready.readyText": "همه‌چیز خوب است: پیام‌ها پاسخ می‌گیرند.", "ready.degradedText": "پیام‌ها پاسخ می‌گیرند، ولی همه‌چیز آن‌چنان که باید نیست.",
     "ready.unavailableText": "هیچ پیامی پاسخ نمی‌گیرد: چیزی که لازم است در دسترس نیست.", "ready.drainingText": "سرویس در حال پایان است و چیز تازه‌ای نمی‌پذیرد.",
-    "check.up": "برقرار", "check.degraded": "کاسته", "check.down": "از کار افتاده",
+    "check.up": "برقرار", "check.degraded": "با کاستی", "check.down": "از کار افتاده",
   },
 });
 
@@ -73,7 +73,7 @@ agent.addTexts({
 
   const server = ({ name, transport, status, tools, last_error: error }) => el("li", { class: "card stack", data: { testid: "mcp-server", name } },
     el("div", { class: "spread" }, el("h4", { dir: "auto", text: name }), badge("mcp", status)),
-    admin.facts([["runtime.transport", technical(transport)], ["runtime.error", error ? el("span", { class: "bad-text", dir: "auto", text: error }) : undefined]]),
+    admin.facts([["runtime.transport", technical(transport)], ["runtime.error", error ? el("bdi", { class: "bad-text", text: error }) : undefined]]),
     tools.length === 0 ? el("p", { class: "muted", text: () => t("runtime.noTools") })
       : el("details", {}, el("summary", { text: () => t("runtime.offers", { count: tools.length }) }), list(tools)));
 
@@ -102,9 +102,9 @@ agent.addTexts({
     el("div", { class: "spread" }, el("h4", { class: "mono", dir: "ltr", text: name }), badge("check", state)),
     admin.facts([
       ["checks.since", since ? el("span", { text: () => agent.date(since) }) : undefined],
-      ["checks.error", error ? el("span", { class: "bad-text", dir: "auto", text: error }) : undefined],
+      ["checks.error", error ? el("bdi", { class: "bad-text", text: error }) : undefined],
       ["checks.backlog", backlog === null ? undefined : number(backlog)],
-      ["checks.note", note ? el("span", { dir: "auto", text: note }) : undefined],
+      ["checks.note", note ? el("bdi", { text: note }) : undefined],
     ]));
 
   const verdict = ({ status, checks: all }) => el("section", { class: "stack" },

@@ -52,6 +52,7 @@ agent.addTexts({
     try {
       return await agent.request(method, path, { ...options, headers: { ...options.headers, "X-Admin-Token": token } });
     } catch (failure) {
+      if (failure.code === "rate_limited") failure.code = "guessing"; // only guesses are limited here
       if (!isRefusal(failure)) throw failure;
       // An answer to a token that has been replaced meanwhile says nothing about the new one.
       if (admin.token() === token) askForToken(failure);
@@ -108,7 +109,7 @@ agent.addTexts({
         showWrong("failure.invalid_admin_token");
         input.select();
       } else {
-        if (failure.code === "rate_limited") Object.assign(failure, { code: "guessing" });
+        if (failure.code === "rate_limited") failure.code = "guessing";
         wait = (failure.retryAfter ?? 0) * 1000;
         agent.showError(byId("login-error"), failure, { retry: failure.code === "admin_disabled" ? null : login });
       }
@@ -157,6 +158,10 @@ agent.addTexts({
   admin.go = (panel, entry) => {
     window.history.pushState(entry ? { entry } : null, "", `#${panel}${entry ? `/${entry.id}` : ""}`);
     route();
+    if (document.activeElement !== document.body) return;
+    // What had the focus is gone with the list.
+    byId(`panel-${panel}`).focus({ preventScroll: true });
+    window.scrollTo(0, 0);
   };
 
   byId("admin-tabs").addEventListener("click", (event) => {

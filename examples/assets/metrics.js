@@ -37,6 +37,7 @@
   let isPaused = false;
   let failure = null; // why there is no answer, and since when
   let timer = null;
+  let dueAt = 0; // when the next request is to go out
   let running = null; // the AbortController of the request under way
 
   const COUNTERS = ["requests_total", "responses_total", "errors_total", "rate_limited_total", "llm_calls_total", "tool_calls_total"];
@@ -167,19 +168,28 @@
 
     byId("metrics-trouble").hidden = !failure;
     if (failure) {
-      const vars = { since: clock(failure.since), count: interval, wait: Math.ceil(failure.retryAfter ?? interval) };
+      const vars = { since: clock(failure.since) };
       const put = (id, text) => { if (byId(id).textContent !== text) byId(id).textContent = text; };
       put("trouble-title", t(`trouble.${failure.state}`));
       put("trouble-since", t("metrics.since", vars));
       put("trouble-text", t(`help.${failure.state}`, vars));
-      put("trouble-next", t(isPaused ? "metrics.retryPaused" : "metrics.retryNext", vars));
       byId("trouble-id").replaceChildren(...(failure.requestId ? requestId(failure.requestId) : []));
+      drawNext();
     }
 
     const restart = samples.findLast((sample) => sample.restarted);
     byId("metrics-restarted").hidden = !restart;
     byId("metrics-restarted").textContent = restart ? t("metrics.restarted", { time: clock(restart.at) }) : "";
   }
+
+  /** How long until the next try; called every second while there is trouble. */
+  function drawNext() {
+    if (!failure) return;
+    const left = (at) => Math.max(0, Math.ceil((at - Date.now()) / 1000));
+    byId("trouble-next").textContent = isPaused ? t("metrics.retryPaused") : running ? t("metrics.retryNow") : t("metrics.retryNext", { count: left(dueAt) });
+    byId("trouble-retry").disabled = left(failure.waitUntil) > 0;
+  }
+  setInterval(drawNext, 1000);
 
   const requestId = (id) => [`${t("request")} `, agent.el("code", { dir: "ltr", text: id }), agent.copyButton(() => id, "copy.request")];
 
@@ -202,6 +212,7 @@
 
   function schedule(pause) {
     clearTimeout(timer);
+    dueAt = Date.now() + pause;
     timer = isPaused || document.hidden ? null : setTimeout(poll, pause);
   }
 
@@ -217,13 +228,14 @@
     } catch (error) {
       if (error.kind === "aborted") return;
       const state = troubleOf(error);
-      failure = { state, since: failure?.state === state ? failure.since : Date.now(), requestId: error.requestId, retryAfter: error.retryAfter };
+      failure = { state, since: failure?.state === state ? failure.since : Date.now(), requestId: error.requestId, waitUntil: Date.now() + 1000 * (error.retryAfter ?? 0) };
     } finally {
       if (running === mine) running = null;
     }
+    const wait = samples.length < 2 && !failure ? FIRST_PAUSE : interval * 1000;
+    schedule(Math.max(wait, (failure?.waitUntil ?? 0) - Date.now()));
     if (failure) drawState();
     else draw();
-    schedule(failure ? Math.max(interval, failure.retryAfter ?? 0) * 1000 : samples.length < 2 ? FIRST_PAUSE : interval * 1000);
   }
 
   function stop() {
