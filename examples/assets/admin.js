@@ -43,7 +43,11 @@ agent.addTexts({
 
   // ---- The token
 
-  admin.token = () => agent.store.tab.get("admin-token");
+  // It belongs to one service: a page opened as a file can be pointed at another.
+  admin.token = () => {
+    const kept = agent.store.tab.get("admin-token");
+    return kept?.root === agent.root() ? kept.token : null;
+  };
 
   const isRefusal = (failure) => ["missing_admin_token", "invalid_admin_token", "admin_disabled"].includes(failure.code);
 
@@ -101,7 +105,7 @@ agent.addTexts({
     let wait = 0;
     try {
       await agent.request("GET", "/admin/bypass", { headers: { "X-Admin-Token": token } });
-      agent.store.tab.set("admin-token", token);
+      agent.store.tab.set("admin-token", { root: agent.root(), token });
       enter();
       agent.announce(t("login.done"));
     } catch (failure) {
@@ -139,7 +143,7 @@ agent.addTexts({
 
   function route() {
     if (!admin.token()) return;
-    const [name, id] = decodeURIComponent(location.hash.slice(1)).split("/");
+    const [name, id] = location.hash.slice(1).split("/");
     const wanted = names.includes(name) ? name : names[0];
     if (current && current !== wanted) admin.panels[current].leave();
     current = wanted;
