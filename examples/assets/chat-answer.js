@@ -2,7 +2,7 @@
 //
 //   userMessage(message)              → element
 //   new AnswerView(onrender)          .element; .delta(text), .toolStarted(event), .toolFinished(event), .complete(message, usage)
-//   AnswerView.of(message, usage)     one that is complete already
+//   AnswerView.of(message, usage, onrender)   one that is complete already
 "use strict";
 
 function messageTime(date) {
@@ -75,8 +75,8 @@ class AnswerView {
     );
   }
 
-  static of(message, usage) {
-    const view = new AnswerView();
+  static of(message, usage, onrender) {
+    const view = new AnswerView(onrender);
     for (const call of message.metadata?.tool_calls ?? []) {
       const card = new ToolCard(call);
       card.finish(call);

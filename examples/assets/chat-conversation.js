@@ -52,10 +52,12 @@ class Conversation {
       this.latest.hidden = this.atBottom;
     });
     this.latest = agent.button("latest", { icon: "down", class: "icon-only latest", hidden: true, onclick: () => this.toBottom(true) });
-    this.composer = this.buildComposer();
+    const page = { save: () => this.save(), submit: (content) => this.submit(content), stop: () => this.stop() };
+    this.composer = new Composer(record, page);
+    this.input = this.composer.input;
     this.element = el(
       "section", { class: "conversation", "aria-labelledby": titleId, data: { testid: "conversation", key: record.key } },
-      this.head, el("div", { class: "log-frame" }, this.log, this.latest), this.composer,
+      this.head, el("div", { class: "log-frame" }, this.log, this.latest), this.composer.element,
     );
   }
 
@@ -70,45 +72,12 @@ class Conversation {
     );
   }
 
-  buildComposer() {
-    const { el, t } = agent;
-    const { record } = this;
-    const save = () => this.save();
-    const id = `message-${record.key}`;
-    this.settings = new SettingsPanel(record, save);
-    this.options = new OptionsPanel(record, save);
-    this.input = el("textarea", { id, rows: "1", enterkeyhint: "send", autocomplete: "off", "data-i18n-placeholder": "message.placeholder", placeholder: t("message.placeholder"), value: record.draft, data: { testid: "message-input" } });
-    this.input.addEventListener("input", () => this.setDraft(this.input.value));
-    this.input.addEventListener("keydown", (event) => {
-      // 229: an input method is composing, where isComposing is already false on its last key.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
-      event.preventDefault();
-      this.submit(this.input.value);
-    });
-    this.sendButton = agent.button("send", { icon: "send", type: "submit", class: "primary icon-only send", data: { testid: "send" } });
-    this.stopButton = agent.button("stop", { icon: "stop", class: "primary icon-only send", onclick: () => this.stop(), data: { testid: "stop" } });
-    const submit = (event) => {
-      event.preventDefault();
-      this.submit(this.input.value);
-    };
-    return el(
-      "form", { class: "composer", novalidate: "", onsubmit: submit, data: { testid: "composer" } },
-      this.settings.element,
-      this.options.element,
-      el("div", { class: "composer-box" }, el("label", { for: id, class: "visually-hidden", text: () => t("message.label") }), this.input, this.sendButton, this.stopButton),
-      el("div", { class: "composer-foot" }, this.settings.button, this.options.button, el("span", { class: "hint-keys", text: () => t("hint.keys") })),
-    );
-  }
-
   // Brings what is shown in line with what is so.
   refresh() {
     const { record, turn } = this;
     this.heading.textContent = this.title;
-    this.sendButton.hidden = Boolean(turn);
-    this.stopButton.hidden = !turn;
-    this.composer.hidden = this.isGone;
-    this.settings.button.hidden = Boolean(record.id);
-    if (record.id) this.settings.open(false);
+    this.composer.refresh(Boolean(turn));
+    this.composer.element.hidden = this.isGone;
     this.empty.hidden = Boolean(record.id) || this.messages.childElementCount > 0;
     this.about.replaceChildren(...(record.id ? this.aboutParts() : []));
     this.page.changed();
@@ -118,34 +87,14 @@ class Conversation {
     const { record } = this;
     const { el, t } = agent;
     const metadata = record.about ?? {};
+    const close = ({ key, currentTarget }) => {
+      if (key === "Escape") currentTarget.open = false;
+    };
     return [
       Number.isFinite(record.memoryLimit) && el("span", { class: "muted", data: { testid: "memory-limit" }, text: () => t("about.memory", { count: record.memoryLimit }) }),
-      Object.keys(metadata).length > 0 && el("details", { class: "about-metadata" }, el("summary", { class: "muted", text: () => t("about.metadata") }), el("pre", { dir: "ltr", text: JSON.stringify(metadata, null, 2) })),
+      Object.keys(metadata).length > 0 && el("details", { class: "about-metadata", onkeydown: close }, el("summary", { class: "muted", text: () => t("about.metadata") }), el("pre", { dir: "ltr", text: JSON.stringify(metadata, null, 2) })),
       agent.copyButton(() => record.id, "about.id"),
     ].filter(Boolean);
-  }
-
-  // ---- The draft
-
-  setDraft(text) {
-    this.record.draft = text;
-    if (this.input.value !== text) this.input.value = text;
-    this.fit();
-    this.save();
-  }
-
-  putBack(content) {
-    this.record.inFlight = null;
-    const { draft } = this.record;
-    this.setDraft(draft.trim() && draft !== content ? `${content}\n\n${draft}` : content);
-  }
-
-  // As high as its text, within what the stylesheet allows.
-  fit() {
-    // Nothing has a direction of its own: the placeholder has the page's.
-    this.input.dir = this.input.value ? "auto" : "";
-    this.input.style.height = "auto";
-    this.input.style.height = `${this.input.scrollHeight + 2}px`;
   }
 
   toBottom(isForced) {
@@ -156,7 +105,7 @@ class Conversation {
 
   async show() {
     this.hasNews = false;
-    this.fit();
+    this.composer.fit();
     this.toBottom();
     if (!this.loaded && !this.loading) await this.load();
   }
@@ -203,7 +152,8 @@ class Conversation {
 
   showHistory(history) {
     const usage = this.record.tokens;
-    const element = (message) => (message.role === "user" ? userMessage(message) : AnswerView.of(message, usage[message.created_at]).element);
+    const answer = (message) => AnswerView.of(message, usage[message.created_at], () => this.toBottom()).element;
+    const element = (message) => (message.role === "user" ? userMessage(message) : answer(message));
     this.remembered = history.map(element);
     this.messages.replaceChildren(...this.remembered);
     this.newest = history.at(-1)?.created_at ?? null;
@@ -227,7 +177,7 @@ class Conversation {
       this.save();
       return;
     }
-    this.putBack(inFlight.content);
+    this.composer.putBack(inFlight.content);
     this.note("reloaded");
   }
 
@@ -249,20 +199,20 @@ class Conversation {
   async submit(content) {
     if (this.turn || this.isGone || !this.loaded || !content.trim()) return;
     const { record } = this;
-    const settings = record.id ? {} : this.settings.read();
-    const options = settings && this.options.read();
-    if (!options) return;
+    const wanted = this.composer.read();
+    if (!wanted) return;
 
     for (const turn of this.messages.querySelectorAll(".turn.stopped")) turn.remove();
     this.state.replaceChildren();
-    record.inFlight = { content, before: this.newest };
+    const inFlight = { content, before: this.newest };
+    record.inFlight = inFlight;
     record.title ||= titleOf(content);
-    if (record.draft === content) this.setDraft("");
-    const said = userMessage({ content, role: options.role, created_at: new Date().toISOString() });
+    if (record.draft === content) this.composer.setDraft("");
+    const said = userMessage({ content, role: wanted.options.role, created_at: new Date().toISOString() });
     const view = new AnswerView(() => this.toBottom());
     const outcome = agent.el("div", { class: "turn-outcome" });
     const element = agent.el("div", { class: "turn", data: { testid: "turn" } }, said, view.element, outcome);
-    this.turn = { controller: new AbortController(), content, said, view, outcome, element, isStarted: false };
+    this.turn = { controller: new AbortController(), content, inFlight, said, view, outcome, element };
     this.messages.append(element);
     this.refresh();
     this.toBottom(true);
@@ -270,8 +220,8 @@ class Conversation {
     const { turn } = this;
     let failure = null;
     try {
-      if (!record.id) await this.begin(settings, turn.controller.signal);
-      this.complete(turn, await this.answer(turn, { content, ...options }));
+      if (!record.id) await this.begin(wanted.settings, turn.controller.signal);
+      this.complete(turn, await this.answer(turn, { content, ...wanted.options }));
     } catch (error) {
       failure = agent.Failure.ofException(error, turn.controller.signal);
     }
@@ -293,7 +243,6 @@ class Conversation {
     const { signal } = turn.controller;
     const headers = { ...this.page.headers(), Accept: "text/event-stream" };
     const response = await agent.open("POST", `sessions/${this.record.id}/messages`, { body, headers, signal });
-    turn.isStarted = true;
     let requestId = response.headers.get("X-Request-ID");
     try {
       for await (const events of readEvents(response)) {
@@ -332,12 +281,13 @@ class Conversation {
 
   async fail(turn, failure) {
     turn.view.breakOff();
-    if (turn.isStarted && failure.kind !== "http" && (await this.wasStored(turn))) return;
+    turn.isUncertain = failure.kind !== "http" && Boolean(this.record.id);
+    if (await this.wasStored(turn)) return;
     turn.element.classList.add("forgotten");
     if (!turn.view.hasText) turn.view.element.remove();
     if (failure.kind === "aborted") {
       turn.element.classList.add("stopped");
-      this.putBack(turn.content);
+      this.composer.putBack(turn.content);
       this.note("stopped");
       return;
     }
@@ -351,10 +301,14 @@ class Conversation {
 
   // An answer that was complete when the connection went is remembered, although it was not seen.
   async wasStored(turn) {
+    if (!turn.isUncertain) return false;
     const session = await this.fetch().catch(() => null);
-    if (!session || !this.isStored(this.record.inFlight, session.history)) return false;
-    this.record.inFlight = null;
+    if (!session) return false;
+    turn.isUncertain = false;
+    if (!this.isStored(turn.inFlight, session.history)) return false;
+    if (this.record.inFlight === turn.inFlight) this.record.inFlight = null;
     this.showHistory(session.history);
+    this.refresh();
     return true;
   }
 
@@ -363,20 +317,21 @@ class Conversation {
       turn.element.remove();
       this.input.focus();
     };
-    const retry = () => {
-      if (this.turn) return;
+    const retry = async () => {
+      // Whether it has to be sent again is looked up first.
+      if ((await this.wasStored(turn)) || this.turn) return;
       leave();
       this.submit(turn.content);
       // What is wrong with the options is told beside them, and the message is not lost.
-      if (!this.turn) this.putBack(turn.content);
+      if (!this.turn) this.composer.putBack(turn.content);
     };
     const edit = () => {
       leave();
-      this.putBack(turn.content);
+      this.composer.putBack(turn.content);
       this.refresh();
     };
     agent.showError(turn.outcome, failure, { retry, actions: [agent.button("edit", { class: "quiet", onclick: edit, data: { testid: "edit" } })] });
-    turn.outcome.append(agent.el("p", { class: "small muted", text: () => agent.t("forgotten") }));
+    turn.outcome.append(agent.el("p", { class: "small muted", text: () => agent.t(turn.isUncertain ? "uncertain" : "forgotten") }));
     if (isKeyFailure(failure)) this.page.askForKey(failure, retry);
   }
 

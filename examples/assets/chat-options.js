@@ -51,6 +51,8 @@ class Panel {
 
   open(isOpen) {
     this.element.hidden = !isOpen;
+    // There is room for one.
+    if (isOpen) this.other?.open(false);
     this.button.setAttribute("aria-expanded", String(isOpen));
   }
 
@@ -87,7 +89,7 @@ class SettingsPanel extends Panel {
       save();
       this.refresh();
     };
-    const hint = () => agent.t("metadata.hint", { example: SettingsPanel.example });
+    const hint = () => agent.t("metadata.hint", { example: leftToRight(SettingsPanel.example) });
     this.metadata = new Field({ id: `metadata-${record.key}`, name: "metadata", hint, control: jsonArea(), value: record.metadata, onchange: keep("metadata") });
     this.limit = new Field({ id: `limit-${record.key}`, name: "limit", hint: () => agent.t("limit.hint"), control: limitInput(), value: record.limit, onchange: keep("limit") });
     this.element.append(this.metadata.element, this.limit.element);
@@ -117,7 +119,7 @@ class OptionsPanel extends Panel {
         },
       });
     const choice = (role) => agent.el("option", { value: role, text: () => agent.t(`role.${role}`) });
-    this.json = field("options.json", "json", () => agent.t("options.hint", { example: OptionsPanel.example }), jsonArea());
+    this.json = field("options.json", "json", () => agent.t("options.hint", { example: leftToRight(OptionsPanel.example) }), jsonArea());
     this.role = field("role", "role", "role.hint", agent.el("select", {}, choice("user"), choice("assistant")));
     this.role.control.value = options.role ?? "user";
     this.limit = field("limit.message", "limit", "limit.message.hint", limitInput());

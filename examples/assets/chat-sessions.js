@@ -62,16 +62,21 @@ function titleOf(message) {
 
 // ---- What people type, checked before it is sent: {value} (undefined when blank) or {problem}
 
+// Within a Persian sentence, JSON keeps its order.
+function leftToRight(text) {
+  return `\u2066${text}\u2069`;
+}
+
 function readObject(text, example) {
   if (!text.trim()) return {};
   let value;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    return { problem: agent.t("wrong.json", { reason: error.message, example }) };
+    return { problem: agent.t("wrong.json", { reason: leftToRight(error.message), example: leftToRight(example) }) };
   }
   const kind = Array.isArray(value) ? "list" : value === null ? "null" : typeof value;
-  return kind === "object" ? { value } : { problem: agent.t("wrong.object", { kind: agent.t(`kind.${kind}`), example }) };
+  return kind === "object" ? { value } : { problem: agent.t("wrong.object", { kind: agent.t(`kind.${kind}`), example: leftToRight(example) }) };
 }
 
 function readLimit(text) {

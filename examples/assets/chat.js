@@ -241,17 +241,16 @@
   };
   const ask = async () => {
     clearTimeout(nextAsk);
-    try {
-      await agent.request("GET", "", { timeout: 5_000 });
-    } catch (error) {
-      if (error.kind !== "http") {
-        askLater();
-        return;
-      }
+    // Whatever it answers, it is there.
+    const isThere = await agent.request("GET", "", { timeout: 5_000 }).then(() => true, ({ kind }) => kind === "http");
+    if (!isThere) {
+      banner.hidden = false;
+      askLater();
+    } else if (!banner.hidden) {
+      banner.hidden = true;
+      agent.announce(t("back"));
+      for (const conversation of conversations.values()) conversation.recover();
     }
-    banner.hidden = true;
-    agent.announce(t("back"));
-    for (const conversation of conversations.values()) conversation.recover();
   };
   byId("away-retry").addEventListener("click", ask);
   window.addEventListener("online", () => { if (!banner.hidden) ask(); });

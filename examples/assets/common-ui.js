@@ -294,8 +294,8 @@ agent.confirm = ({ title, text, confirm, danger = false }) =>
   const languageSwitch = el("button", { type: "button", id: "language-switch", class: "button quiet", onclick: () => agent.setLanguage(other()) }, agent.icon("language"), switchText);
 
   const addressForm = () => {
-    const example = "http://localhost:8000";
-    const input = el("input", { id: "service-address", type: "url", dir: "ltr", autocomplete: "off", spellcheck: "false", value: agent.root(), placeholder: example, "aria-describedby": "service-address-hint" });
+    const example = "\u2066http://localhost:8000\u2069"; // left to right, also within Persian
+    const input = el("input", { id: "service-address", type: "url", dir: "ltr", autocomplete: "off", spellcheck: "false", value: agent.root(), "aria-describedby": "service-address-hint" });
     const hint = el("span", { id: "service-address-hint", class: "muted", text: () => agent.t("address.hint", { example }) });
     const save = (event) => {
       event.preventDefault();

@@ -2,14 +2,14 @@
 // shown as the text it is; links lead only to http, https and mailto; pictures become links, since loading them would
 // tell their host who reads.
 //
-//   renderMarkdown(text)              → DocumentFragment
-//   new MarkdownStream(element)       .append(text), .finish(text): renders into the element as the text grows
+//   new MarkdownStream(element, {onrender})   .append(text), .finish(text): renders into the element as the text grows
 "use strict";
 
 // ---- Blocks
 
 const markdownBlocks = {
   space: () => null,
+  plain: (token) => agent.el("p", { class: "md-plain", text: token.text }),
   def: () => null,
   paragraph: (token) => agent.el("p", {}, ...markdownInline(token.tokens)),
   text: (token) => (token.tokens ? inlineFragment(token.tokens) : document.createTextNode(decodeEntities(token.text))),
@@ -110,10 +110,22 @@ function decodeEntities(text) {
 // A single block longer than this is shown as it was written: reading a megabyte without a paragraph takes seconds.
 const LONGEST_BLOCK = 100_000;
 const PLAIN_PIECE = 10_000;
+const LONG_TEXT = 50_000;
+const BUILT_AT_ONCE = 30_000;
 
 function markdownTokens(text) {
-  // What a model writes on two lines it means to be on two lines.
-  return marked.lexer(text, { gfm: true, breaks: true });
+  try {
+    // What a model writes on two lines it means to be on two lines.
+    return marked.lexer(text, { gfm: true, breaks: true });
+  } catch {
+    // A thousand quotations within each other, or whatever else it chokes on.
+    return [{ type: "plain", raw: text, text }];
+  }
+}
+
+// marked drops them; here lengths are counted.
+function withoutReturns(text) {
+  return text.replaceAll("\r", "");
 }
 
 // Each block finds its own direction: a Persian answer quotes English ones.
@@ -123,13 +135,6 @@ function topLevelNodes(tokens, state) {
     if (!block.dir) block.dir = "auto";
     return block;
   });
-}
-
-function renderMarkdown(text) {
-  const fragment = document.createDocumentFragment();
-  const stream = new MarkdownStream(fragment);
-  stream.finish(text);
-  return fragment;
 }
 
 // Blocks that are complete are built once and stay; only the last one, which may still grow, is built anew, once a frame
@@ -154,7 +159,7 @@ class MarkdownStream {
   }
 
   append(text) {
-    this.text += text;
+    this.text += withoutReturns(text);
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
       this.render();
@@ -163,6 +168,7 @@ class MarkdownStream {
   }
 
   render() {
+    this.markLong();
     const length = this.text.length - this.settled;
     const read = this.readTo - this.settled;
     const isWorthwhile = length < 4_000 || length > read * 1.25;
@@ -208,18 +214,32 @@ class MarkdownStream {
     this.readTo = this.text.length;
   }
 
-  // The text is complete; given, it replaces what has come so far.
-  finish(text = this.text) {
+  // The text is complete; given, it replaces what has come so far. What is long is built piece by piece, with time for
+  // the page between.
+  finish(given = this.text) {
+    const text = withoutReturns(given);
     cancelAnimationFrame(this.frame);
     // What is written below may say where a link above leads.
-    const hasDefinitions = /^ {0,3}\[[^\]\n]+\]:/m.test(text);
-    if (text !== this.text || hasDefinitions) {
-      this.start();
-      this.text = text;
+    const hasDefinitions = text.length <= BUILT_AT_ONCE && /^ {0,3}\[[^\]\n]+\]:/m.test(text);
+    if (!text.startsWith(this.text) || hasDefinitions) this.start();
+    this.finishNext(text);
+  }
+
+  finishNext(whole) {
+    this.text = whole.slice(0, this.text.length + BUILT_AT_ONCE);
+    if (this.text.length < whole.length) {
+      this.render();
+      setTimeout(() => this.finishNext(whole));
+    } else {
+      this.markLong();
+      if (this.longestParagraph() > LONGEST_BLOCK) this.showPending();
+      else this.read(true);
     }
-    if (this.text.length - this.settled > LONGEST_BLOCK && this.longestParagraph() > LONGEST_BLOCK) this.showPending();
-    else this.read(true);
     this.onrender?.();
+  }
+
+  markLong() {
+    if (this.text.length > LONG_TEXT) this.element.classList.add("is-long");
   }
 
   longestParagraph() {
