@@ -184,6 +184,8 @@ fn print_banner(address: std::net::SocketAddr) {
         r#"
   The chat agent demo is running, with a built-in model: no key, no network.
 
+  Chat:             {url}/chat
+  Watch it work:    {url}/metrics/ui
   Read the API:     {url}/docs
 
   Start a session:  ID=$(curl -s -X POST {url}/sessions | sed 's/.*"id":"\([^"]*\)".*/\1/')

@@ -9,6 +9,7 @@ mod json;
 pub mod meta;
 pub mod metrics;
 pub mod openapi;
+mod pages;
 mod pipeline;
 mod request;
 pub mod server;

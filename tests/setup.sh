@@ -70,6 +70,9 @@ test)
     need mariadb mariadb-client-core
     # Where services are started at once, this one is: tests do not mind, and start their own.
     need redis-server redis-server
+    # The pages are looked at in a browser.
+    need chromium chromium
+    need chromedriver chromium-driver
     # Speaks MongoDB's protocol.
     need_python_tools mongodb SecantusDB==0.7.0b3
     need_python_tools venv schemathesis==4.32.5
@@ -79,6 +82,8 @@ test)
     # What the examples in Python and JavaScript tell their readers to install.
     need_python_tools examples httpx==0.28.1 httpx-sse==0.4.3
     need_node_tools examples-js openapi-client-axios@7.9.1 axios@1.21.1 js-yaml@4.3.2
+    # Judges whether everybody can use the pages.
+    need_node_tools axe axe-core@4.14.1
     ;;
 bench)
     need nginx nginx-light

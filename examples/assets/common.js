@@ -230,12 +230,14 @@ agent.Failure = class Failure extends Error {
       const response = await agent.open(method, path, { body, headers, signal: ender.signal });
       const text = await response.text();
       const isJson = response.headers.get("Content-Type")?.includes("json");
-      return {
-        status: response.status,
-        headers: response.headers,
-        body: isJson && text ? JSON.parse(text) : text || null,
-        requestId: response.headers.get("X-Request-ID"),
-      };
+      const { status } = response;
+      const requestId = response.headers.get("X-Request-ID");
+      try {
+        return { status, headers: response.headers, body: isJson && text ? JSON.parse(text) : text || null, requestId };
+      } catch {
+        // It was answered, though not by the service.
+        throw new agent.Failure({ kind: "http", code: "unreadable", status, requestId });
+      }
     } catch (error) {
       const failure = agent.Failure.ofException(error, ender.signal);
       if (failure.kind === "aborted" && !signal?.aborted) {

@@ -206,6 +206,7 @@
   /** Which of the troubles that the page has words for this is. */
   function troubleOf(error) {
     if (error.kind === "network") return "away";
+    if (error.code === "unreadable") return "stranger";
     if (error.status === 404) return error.code === "not_found" ? "off" : "stranger";
     return { 401: "locked", 403: "locked", 429: "limited", 503: "unavailable" }[error.status] ?? "broken";
   }

@@ -10,6 +10,7 @@ use super::{
     Context,
     admin::AdminApi,
     meta::{MetaApi, READY},
+    pages,
     sessions::SessionsApi,
 };
 
@@ -202,14 +203,15 @@ enum Segment {
 }
 
 impl Paths {
-    /// Those of a document, and those that serve it.
+    /// Those of a document, those that serve it, and the pages.
     pub fn of(document: &str) -> Self {
         let spec: Value = serde_json::from_str(document).unwrap_or_default();
         let described = spec["paths"].as_object().into_iter().flatten().map(|(path, operations)| {
             let methods = operations.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase());
             (path.clone(), methods.collect::<Vec<_>>())
         });
-        let serving = ["/openapi.json", "/docs"].map(|path| (path.to_owned(), vec!["GET".to_owned()]));
+        let serving = ["/openapi.json", "/docs"].into_iter().chain(pages::paths());
+        let serving = serving.map(|path| (path.to_owned(), vec!["GET".to_owned()]));
         let paths = described.chain(serving).map(|(path, mut methods)| {
             if methods.iter().any(|method| method == "GET") {
                 methods.push("HEAD".to_owned());

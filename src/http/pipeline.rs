@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use poem::{
     Addr, Endpoint, EndpointExt, IntoResponse, Request, Response, Route,
     endpoint::BoxEndpoint,
-    http::{Method, StatusCode, header, request::Parts, uri::Scheme},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
 
@@ -23,6 +23,7 @@ use super::{
     errors::ApiError,
     meta,
     openapi::{self, Paths},
+    pages,
     request::{RequestId, RequestRecord, X_REQUEST_ID},
     sessions,
 };
@@ -48,7 +49,7 @@ impl Service {
         let spec = openapi::document(api.spec());
         let paths = Paths::of(&spec);
         let docs = api.swagger_ui_html();
-        let routes = meta::routes(Route::new().nest("/", api), &spec, docs);
+        let routes = meta::routes(pages::routes(Route::new().nest("/", api)), &spec, docs);
         Self(Arc::new(Inner { context, routes: routes.boxed(), paths, document: spec }))
     }
 
@@ -78,6 +79,9 @@ impl Service {
         record.set_status(response.status().as_u16());
         let headers = response.headers_mut();
         headers.insert(X_REQUEST_ID.clone(), id.to_header());
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // Conversations, keys' doings, numbers of this moment: what does not say that it may be kept is not to be.
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         context.cors.decorate(origin.as_ref(), headers);
         // The record is dropped here and the request thereby over, unless a stream holds it.
         response
@@ -98,7 +102,7 @@ impl Service {
         }
         if is_below(path, "/sessions") {
             gates::admit(context, headers, record).await?;
-        } else if is_below(path, "/admin") {
+        } else if is_below(path, "/admin") && path != pages::ADMIN {
             gates::check_admin(context, headers, record).await?;
         } else if path == meta::READY && context.admin_token.is_some() && headers.contains_key(X_ADMIN_TOKEN) {
             // There the token only shows more, but a wrong one is a guess all the same.

@@ -7,6 +7,7 @@ mod errors;
 mod limits;
 mod messages;
 mod meta;
+mod pages;
 mod scene;
 mod sessions;
 mod streaming;

@@ -59,6 +59,10 @@ async fn the_banners_lines_work_as_they_are() {
     let start = command(&banner, "Start a session:");
     assert!(start.contains("http://127.0.0.1:"), "it shows itself to this machine only:\n{banner}");
 
+    for (label, title) in [("Chat:", "chat"), ("Watch it work:", "metrics")] {
+        let page = bash(&format!("curl -s {}", command(&banner, label))).await;
+        assert!(page.contains(&format!("assets/{title}.js")), "{page:.200}");
+    }
     let docs = bash(&format!("curl -s {}", command(&banner, "Read the API:"))).await;
     assert!(docs.contains("<html"), "{docs:.200}");
 

@@ -30,7 +30,7 @@ async fn a_path_takes_the_methods_that_are_described_and_no_other() {
         }
         methods.extend([operation.method.to_string(), "OPTIONS".to_owned()]);
     }
-    for serving in ["/docs", "/openapi.json"] {
+    for serving in ["/docs", "/openapi.json", "/chat", "/metrics/ui", "/admin/ui", "/assets/common.js"] {
         paths.insert(serving.to_owned(), ["GET", "HEAD", "OPTIONS"].map(str::to_owned).into());
     }
     for (path, methods) in paths {

@@ -5,6 +5,7 @@
 //! side by side. Failures inside the scenery panic in the test: what a scripted upstream could
 //! not answer must not look like a fault of the service.
 
+pub mod browser;
 pub mod client;
 pub mod mariadb;
 pub mod mcp;
