@@ -1,6 +1,7 @@
 //! History that never loses: operations are written to the database, or spooled and written later, in the order of their
 //! session.
 
+mod database;
 mod drain;
 
 use std::{
@@ -9,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{Either, select};
 use thiserror::Error;
 
 use crate::{
@@ -58,8 +58,10 @@ struct State {
     turns: VecDeque<SessionId>,
     backlog: usize,
     draining: bool,
-    /// The database failed last time: since then, and how.
+    /// The database does not answer anybody: since then, and how that showed.
     away: Option<(Timestamp, String)>,
+    /// When it last answered anything.
+    answered: Option<Moment>,
     /// Nothing can be kept: how that showed, and when it was last tried.
     refusing: Option<(String, Moment)>,
     /// When the spool last took something, or was found able to.
@@ -198,7 +200,7 @@ impl Archive {
         let mut health = self.health()?;
         if health.state == HealthState::Up
             && let Err(HistoryError::Unavailable(error) | HistoryError::Permanent(error)) =
-                inner.ping(PING_PATIENCE).await
+                inner.ping(inner.clock.moment().plus(PING_PATIENCE)).await
         {
             health.state = HealthState::Degraded;
             health.last_error = Some(error.to_string());
@@ -227,7 +229,14 @@ impl Inner {
                     self.bury(id, &error).await;
                     return Ok(true);
                 }
-                Err(HistoryError::Unavailable(_)) => {}
+                Err(HistoryError::Unavailable(error)) => {
+                    if self.state().away.is_none() {
+                        tracing::warn!(
+                            session_id = %op.session(), error = %error,
+                            "history of one session cannot be written yet: spooled"
+                        );
+                    }
+                }
             }
         }
         if let HistoryOp::Forget { is_known, .. } = &mut op {
@@ -243,52 +252,6 @@ impl Inner {
             // The last resort: the database may be back without anybody having noticed.
             Err(unspooled) if is_away && !has_lane => self.apply(&op, WRITE_PATIENCE).await.map_err(|_| unspooled),
             Err(unspooled) => Err(unspooled),
-        }
-    }
-
-    async fn apply(&self, op: &HistoryOp, patience: Duration) -> Result<bool, HistoryError> {
-        let result = self.in_time(self.store.apply(op), patience).await;
-        match &result {
-            Ok(_) => self.note_answer(),
-            Err(HistoryError::Unavailable(error)) => self.note_failure(error),
-            // It answered; what it thinks of one record says nothing of its health.
-            Err(HistoryError::Permanent(_)) => self.note_answer(),
-        }
-        result
-    }
-
-    async fn ping(&self, patience: Duration) -> Result<(), HistoryError> {
-        self.in_time(self.store.ping(), patience).await
-    }
-
-    /// What the database answers, unless that takes too long.
-    async fn in_time<T>(
-        &self,
-        answer: impl Future<Output = Result<T, HistoryError>> + Unpin,
-        patience: Duration,
-    ) -> Result<T, HistoryError> {
-        let too_late = self.clock.sleep_until(self.clock.moment().plus(patience));
-        match select(answer, too_late).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(((), _)) => Err(HistoryError::Unavailable("no answer in time".into())),
-        }
-    }
-
-    fn note_answer(&self) {
-        let mut state = self.state();
-        state.refusing = None;
-        if state.away.take().is_some() {
-            tracing::info!(backlog = state.backlog, "history database is back");
-        }
-    }
-
-    fn note_failure(&self, error: &BoxError) {
-        let now = self.clock.now();
-        let mut state = self.state();
-        let since = state.away.as_ref().map(|(since, _)| *since);
-        state.away = Some((since.unwrap_or(now), error.to_string()));
-        if since.is_none() {
-            tracing::warn!(error = %error, "history database is away: spooling");
         }
     }
 
@@ -343,7 +306,7 @@ impl Inner {
             }
             Err(error) => error,
         };
-        match self.ping(WRITE_PATIENCE).await {
+        match self.ping(self.clock.moment().plus(WRITE_PATIENCE)).await {
             Ok(()) => {
                 self.note_answer();
                 // What the session has in the spool comes before what it would write.

@@ -39,15 +39,18 @@ impl Inner {
 
     /// Writes what is spooled until nothing is.
     async fn drain(self: Arc<Self>) {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut failed_in_a_row) = (FIRST_PAUSE, 0);
         while let Some((session, id)) = self.next() {
             if self.drain_one(id).await {
-                pause = FIRST_PAUSE;
+                (pause, failed_in_a_row) = (FIRST_PAUSE, 0);
                 self.done(session, id);
-            } else {
-                self.defer(session);
+                continue;
+            }
+            failed_in_a_row += 1;
+            // One session's trouble is no reason for others to wait.
+            if self.defer(session) <= failed_in_a_row || self.state().away.is_some() {
                 self.clock.sleep_until(self.clock.moment().plus(pause)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                (pause, failed_in_a_row) = ((pause * 2).min(LONGEST_PAUSE), 0);
             }
         }
     }
@@ -89,7 +92,8 @@ impl Inner {
         next
     }
 
-    /// Takes an operation off its session's lane; the next session comes first.
+    /// Takes an operation off its session's lane. The session stays first while it has more: were the next one's turn after
+    /// each operation, then between any two there would be an attempt for each session in trouble.
     fn done(&self, session: SessionId, id: SpoolId) {
         let backlog = {
             let mut state = self.state();
@@ -104,7 +108,7 @@ impl Inner {
                 if lane.is_empty() {
                     lanes.remove(&session);
                 } else {
-                    turns.push_back(session);
+                    turns.push_front(session);
                 }
             }
             *backlog
@@ -112,10 +116,11 @@ impl Inner {
         self.observer.backlog(backlog);
     }
 
-    /// The next session comes first.
-    fn defer(&self, session: SessionId) {
+    /// The next session comes first. Tells how many there are.
+    fn defer(&self, session: SessionId) -> usize {
         let mut state = self.state();
         state.turns.pop_front();
         state.turns.push_back(session);
+        state.turns.len()
     }
 }

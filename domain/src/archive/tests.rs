@@ -2,6 +2,7 @@
 
 mod draining;
 mod refusing;
+mod trouble;
 
 use std::sync::Arc;
 

@@ -52,6 +52,8 @@ struct Kept {
     forgotten: HashSet<SessionId>,
     /// Sessions whose records it will never take.
     refused: HashSet<SessionId>,
+    /// Sessions whose records it does not answer for now.
+    held: HashSet<SessionId>,
     asked: usize,
 }
 
@@ -69,6 +71,12 @@ impl MemoryHistory {
     /// From now on it answers every operation of this session with a permanent error.
     pub fn refuse(&self, session: SessionId) {
         self.lock().refused.insert(session);
+    }
+
+    /// From now on it leaves every operation of this session unanswered and undone, or no longer does: a lock on its row.
+    pub fn hold(&self, session: SessionId, held: bool) {
+        let state = &mut *self.lock();
+        let _ = if held { state.held.insert(session) } else { state.held.remove(&session) };
     }
 
     /// How many operations it was asked to apply.
@@ -157,6 +165,9 @@ impl HistoryStore for MemoryHistory {
     async fn apply(&self, op: &HistoryOp) -> Result<bool, HistoryError> {
         self.lock().asked += 1;
         self.reach().await?;
+        if self.lock().held.contains(&op.session()) {
+            std::future::pending::<()>().await;
+        }
         let applied = {
             let now = self.clock.now();
             self.lock().apply(op, now)
