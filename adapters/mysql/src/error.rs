@@ -24,6 +24,17 @@ pub enum PrepareError {
         #[source]
         source: DriverError,
     },
+    /// A table wants more with each row than we have to give.
+    #[error(
+        "the history table `{table}` has a column `{column}` that is not ours and has no default, so nothing can be written \
+         to it; give it one, or let it be NULL: ALTER TABLE `{table}` ALTER COLUMN `{column}` SET DEFAULT …"
+    )]
+    NeededColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
     /// User, password or database is not what the server knows.
     #[error("the history database refuses us: {0}")]
     Refused(String),
@@ -82,37 +93,41 @@ pub(crate) fn no_connection(error: WaitError<PoolError>) -> HistoryError {
     })
 }
 
-/// A value in the words of a server that the database will never take. Diesel has kinds for few of them.
-const NEVER: [&str; 10] = [
+/// What a server says of a value that the database will never take. Diesel has kinds for few of them.
+const NEVER: [&str; 8] = [
     "Data too long",
     "Data truncated",
     "Out of range value",
-    "Incorrect string value",
     "Incorrect datetime value",
     "Incorrect integer value",
     "Invalid JSON",
-    "CONSTRAINT",
     "Packet too large",
     "Got a packet bigger than 'max_allowed_packet'",
 ];
 
+/// A character that a table's character set does not have. All that we write is UTF-8, so it is the table that is wrong.
+const CHARACTERS: &str = "Incorrect string value";
+
+/// A column that is not ours and has no default: to Diesel the same as a value that is missing.
+const NO_DEFAULT: &str = "doesn't have a default value";
+
 /// A statement that failed. Only what is known to be about its values is permanent: with everything else (a full disk, a
-/// missing right, a server that is shutting down) the record would be lost for what somebody can mend.
+/// missing right, a server that is shutting down, a column or a constraint that somebody has added) the record would be
+/// lost for what somebody can mend.
 pub(crate) fn failed(error: QueryError) -> HistoryError {
     match &error {
         QueryError::DatabaseError(kind, information) => {
             let words = information.message();
-            let is_about_values = matches!(
-                kind,
-                DatabaseErrorKind::UniqueViolation
-                    | DatabaseErrorKind::ForeignKeyViolation
-                    | DatabaseErrorKind::NotNullViolation
-                    | DatabaseErrorKind::CheckViolation
-            );
-            if is_about_values || NEVER.iter().any(|never| words.contains(never)) {
+            let is_missing = matches!(kind, DatabaseErrorKind::NotNullViolation) && !words.contains(NO_DEFAULT);
+            if is_missing || NEVER.iter().any(|never| words.contains(never)) {
                 return HistoryError::Permanent(without_values(words).into());
             }
-            HistoryError::Unavailable(words.into())
+            if words.contains(CHARACTERS) {
+                let words = without_values(words);
+                return HistoryError::Unavailable(format!("{words} (its character set must be utf8mb4)").into());
+            }
+            let may_quote = matches!(kind, DatabaseErrorKind::UniqueViolation);
+            HistoryError::Unavailable(if may_quote { without_values(words) } else { words.to_owned() }.into())
         }
         QueryError::SerializationError(source) => HistoryError::Permanent(source.to_string().into()),
         _ => HistoryError::Unavailable(Box::<dyn StdError + Send + Sync>::from(error)),
@@ -130,9 +145,28 @@ pub(crate) fn is_wrong_server(error: &QueryError) -> bool {
     matches!(error, QueryError::DatabaseError(_, information) if READS_ONLY.iter().any(|words| information.message().contains(words)))
 }
 
-/// The words up to where they might quote what was to be written.
+/// The words up to where they might quote what was to be written, and the column it was for.
 fn without_values(words: &str) -> String {
-    words.split([':', '\'', '"']).next().unwrap_or_default().trim().to_owned()
+    const COLUMN: &str = "for column ";
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "`'_$.".contains(c);
+    // The last of them is the server's own word, and only if nothing else comes after it.
+    let column = words.rsplit_once(COLUMN).and_then(|(_, rest)| {
+        let rest = rest.split_once(" at row ").map_or(rest, |(name, _)| name);
+        rest.chars().all(is_name).then_some(rest)
+    });
+    let what = words.split([':', '\'', '"']).next().unwrap_or_default().trim();
+    match column {
+        Some(column) => format!("{} {COLUMN}{column}", what.trim_end_matches(COLUMN.trim()).trim()),
+        None => what.to_owned(),
+    }
+}
+
+/// The column that a server says has no default.
+pub(crate) fn needed_column(error: &DriverError) -> Option<&str> {
+    match error {
+        DriverError::Server(error) if error.code == 1364 => error.message.split('\'').nth(1),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -153,16 +187,40 @@ mod tests {
     #[test]
     fn what_is_about_values_is_permanent_and_does_not_quote_them() {
         for (words, kept) in [
-            ("Data too long for column 'content' at row 1", "Data too long for column"),
-            (r"Incorrect string value: '\xF0\x9F\x98' for column `d`.`t`.`content` at row 1", "Incorrect string value"),
-            ("Out of range value for column 'memory_limit' at row 1", "Out of range value for column"),
-            ("CONSTRAINT `t.metadata` failed for `d`.`t`", "CONSTRAINT `t.metadata` failed for `d`.`t`"),
+            ("Data too long for column 'content' at row 1", "Data too long for column 'content'"),
+            ("Out of range value for column 'memory_limit' at row 1", "Out of range value for column 'memory_limit'"),
+            (
+                "Incorrect datetime value: 'said for column `x`' for column `d`.`t`.`created_at` at row 1",
+                "Incorrect datetime value for column `d`.`t`.`created_at`",
+            ),
+            ("Incorrect integer value: 'said for column it' for function f", "Incorrect integer value"),
             ("Input/output error: Packet too large.", "Input/output error"),
         ] {
             assert_eq!(told(&of(DatabaseErrorKind::Unknown, words)), (true, kept.to_owned()));
         }
-        let duplicate = of(DatabaseErrorKind::UniqueViolation, "Duplicate entry 'said' for key 'k'");
-        assert_eq!(told(&duplicate), (true, "Duplicate entry".to_owned()));
+        let null = of(DatabaseErrorKind::NotNullViolation, "Column 'content' cannot be null");
+        assert_eq!(told(&null), (true, "Column".to_owned()));
+    }
+
+    #[test]
+    fn what_somebody_did_to_the_table_somebody_can_mend() {
+        use DatabaseErrorKind::{CheckViolation, ForeignKeyViolation, NotNullViolation, UniqueViolation, Unknown};
+        let child =
+            "Cannot add or update a child row: a foreign key constraint fails (`d`.`t`, CONSTRAINT `c` FOREIGN KEY …)";
+        for (kind, words, kept) in [
+            (NotNullViolation, "Field 'tenant' doesn't have a default value", None),
+            (ForeignKeyViolation, child, None),
+            (CheckViolation, "Check constraint 'short' is violated.", None),
+            (Unknown, "CONSTRAINT `short` failed for `d`.`t`", None),
+            (UniqueViolation, "Duplicate entry 'said' for key 'k'", Some("Duplicate entry")),
+            (
+                Unknown,
+                r"Incorrect string value: '\xF0\x9F\x98' for column `d`.`t`.`content` at row 1",
+                Some("Incorrect string value for column `d`.`t`.`content` (its character set must be utf8mb4)"),
+            ),
+        ] {
+            assert_eq!(told(&of(kind, words)), (false, kept.unwrap_or(words).to_owned()));
+        }
     }
 
     #[test]

@@ -5,12 +5,17 @@ use std::collections::{HashMap, HashSet};
 use mysql_async::{Conn, Error, prelude::Queryable};
 
 use crate::{
-    error::{PrepareError, is_forbidden},
+    error::{PrepareError, is_forbidden, needed_column},
     tables::Tables,
 };
 
 /// So often it is looked at what is missing: another process may be making the same tables.
 const ROUNDS: usize = 4;
+
+/// The columns that are written, of each table.
+const SESSION_COLUMNS: &str = "namespace, id, provider, memory_limit, created_at, metadata";
+const MESSAGE_COLUMNS: &str = "namespace, session_id, message_id, role, content, created_at, stored_at";
+const FORGOTTEN_COLUMNS: &str = "namespace, id, forgotten_at";
 
 /// Something to do about the tables.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +51,7 @@ pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) 
         changes.retain(|change| !refused.contains(&change.statement));
         if changes.is_empty() {
             may_use(connection, tables, user).await?;
+            is_enough(connection, tables).await?;
             let packet = largest_packet(connection).await?;
             return Ok(Ready { packet, finds_old_marks: found.has_time_index(tables) });
         }
@@ -102,6 +108,23 @@ async fn may_use(connection: &mut Conn, tables: &Tables, user: &str) -> Result<(
     Ok(())
 }
 
+/// Finds out whether what we write is all that the tables want, by trying to write what cannot be: a value that is two.
+/// What has no default is complained of first, and not where a trigger sees to it.
+async fn is_enough(connection: &mut Conn, tables: &Tables) -> Result<(), PrepareError> {
+    for (table, columns) in [
+        (&tables.sessions, SESSION_COLUMNS),
+        (&tables.messages, MESSAGE_COLUMNS),
+        (&tables.forgotten, FORGOTTEN_COLUMNS),
+    ] {
+        let values = columns.split(',').map(|_| "(SELECT 1 UNION SELECT 2)").collect::<Vec<_>>().join(", ");
+        let attempt = connection.query_drop(format!("INSERT INTO `{table}` ({columns}) VALUES ({values})")).await;
+        if let Some(column) = attempt.as_ref().err().and_then(needed_column) {
+            return Err(PrepareError::NeededColumn { table: table.clone(), column: column.to_owned() });
+        }
+    }
+    Ok(())
+}
+
 impl Found {
     async fn look(connection: &mut Conn, tables: &Tables) -> Result<Self, Error> {
         let names = || (&*tables.sessions, &*tables.messages, &*tables.forgotten);
@@ -114,8 +137,11 @@ impl Found {
         let indexes = "SELECT table_name, non_unique, GROUP_CONCAT(column_name ORDER BY seq_in_index) \
              FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name IN (?, ?, ?) \
              GROUP BY table_name, index_name, non_unique";
-        for (table, non_unique, columns) in connection.exec::<(String, u8, String), _, _>(indexes, names()).await? {
-            let index = (non_unique == 0, columns.to_lowercase());
+        // An index of expressions alone has no columns.
+        for (table, non_unique, columns) in
+            connection.exec::<(String, u8, Option<String>), _, _>(indexes, names()).await?
+        {
+            let index = (non_unique == 0, columns.unwrap_or_default().to_lowercase());
             found.indexes.entry(table.to_lowercase()).or_default().push(index);
         }
         Ok(found)

@@ -214,12 +214,10 @@ async fn what_the_database_never_takes_is_permanent_and_the_next_goes_on() {
     assert!(!words.contains("secret words"), "{words}");
     keep(&history, &talk, &turn(1)).await;
 
-    database.sql("ALTER TABLE chat_messages MODIFY content VARCHAR(10) CHARACTER SET latin1");
-    for content in ["secret secret secret", "سلام"] {
-        let op = record(&talk, &[said(Role::User, content, 1)]);
-        let (is_permanent, words) = told(history.apply(&op).await.expect_err("does not fit"));
-        assert!(is_permanent && !words.contains("secret"), "{words}");
-    }
+    database.sql("ALTER TABLE chat_messages MODIFY content VARCHAR(10)");
+    let op = record(&talk, &[said(Role::User, "secret secret secret", 1)]);
+    let (is_permanent, words) = told(history.apply(&op).await.expect_err("does not fit"));
+    assert!(is_permanent && words.contains("content") && !words.contains("secret"), "{words}");
     // The first of its two statements is not left behind.
     let mut many: Vec<_> = (0..500).map(|n| said(Role::User, "fits", n)).collect();
     many.push(said(Role::User, "does not fit", 500));
@@ -284,4 +282,37 @@ async fn connections_to_a_server_that_only_reads_are_left() {
     server.sql("", "SET GLOBAL read_only = 0");
     keep(&history, &second, &turn(1)).await;
     assert_ne!(connections(&database), before);
+}
+
+#[tokio::test]
+async fn what_somebody_did_to_the_tables_waits_until_somebody_mends_it() {
+    let database = MariaDb::shared().database();
+    let history = open(config(&database));
+    let talk = Arc::new(session(0));
+    keep(&history, &talk, &turn(1)).await;
+    for (n, (done, mended, says)) in [
+        (
+            "MODIFY content LONGTEXT CHARACTER SET latin1",
+            "MODIFY content LONGTEXT CHARACTER SET utf8mb4",
+            "`content` (its character set must be utf8mb4)",
+        ),
+        ("ADD CONSTRAINT short CHECK (content NOT LIKE '%سلام 1')", "DROP CONSTRAINT short", "short"),
+        (
+            "ADD COLUMN tenant INT DEFAULT 7, ADD CONSTRAINT known FOREIGN KEY (tenant) REFERENCES tenants (id)",
+            "DROP FOREIGN KEY known",
+            "foreign key",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        database.sql("CREATE TABLE IF NOT EXISTS tenants (id INT PRIMARY KEY)");
+        database.sql(&format!("SET foreign_key_checks = 0; ALTER TABLE chat_messages {done}"));
+        let op = record(&talk, &[said(Role::User, &format!("secret سلام {n}"), 10 + n as i64)]);
+        let (is_permanent, words) = told(history.apply(&op).await.expect_err("in the way"));
+        assert!(!is_permanent && words.contains(says) && !words.contains("secret"), "{words}");
+        database.sql(&format!("ALTER TABLE chat_messages {mended}"));
+        assert!(history.apply(&op).await.expect("archived"));
+    }
+    assert_eq!(contents(&history, talk.id).await.len(), 5);
 }

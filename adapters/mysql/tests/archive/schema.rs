@@ -102,6 +102,38 @@ async fn missing_rights_to_the_rows_show_at_the_start() {
 }
 
 #[tokio::test]
+async fn a_needed_column_that_is_not_ours_shows_at_the_start_and_loses_nothing() {
+    let database = MariaDb::shared().database();
+    let early = open(config(&database));
+    early.prepare().await.expect("tables");
+    database.sql(
+        "ALTER TABLE chat_messages ADD COLUMN tenant VARCHAR(8) NOT NULL, ADD COLUMN note VARCHAR(8) NOT NULL DEFAULT 'x',
+             ADD COLUMN length INT AS (LENGTH(content)) STORED",
+    );
+    let error = open(config(&database)).prepare().await.expect_err("nothing can be written");
+    assert!(error.is_permanent(), "{error}");
+    let says = error.to_string();
+    assert!(says.contains("ALTER TABLE `chat_messages` ALTER COLUMN `tenant` SET DEFAULT"), "{says}");
+    // A process that was there before keeps what it has.
+    let (session, messages) = (Arc::new(session(0)), turn(1));
+    let (is_permanent, words) = told(early.apply(&record(&session, &messages)).await.expect_err("no value"));
+    assert!(!is_permanent && words.contains("'tenant'"), "{words}");
+    database.sql("ALTER TABLE chat_messages ALTER COLUMN tenant SET DEFAULT ''");
+    open(config(&database)).prepare().await.expect("mended");
+    keep(&early, &session, &messages).await;
+
+    // One that a trigger fills is no trouble.
+    database.sql(
+        "ALTER TABLE chat_messages ALTER COLUMN tenant DROP DEFAULT;
+         CREATE TRIGGER filled BEFORE INSERT ON chat_messages FOR EACH ROW SET NEW.tenant = 'us'",
+    );
+    keep(&early, &session, &turn(3)).await;
+    let filled = open(config(&database));
+    filled.prepare().await.expect("filled");
+    keep(&filled, &session, &turn(2)).await;
+}
+
+#[tokio::test]
 async fn a_wrong_configuration_is_permanent_and_a_server_that_is_down_is_not() {
     let database = MariaDb::shared().database();
     let dead = DeadPort::take();
