@@ -9,7 +9,7 @@ use chat_domain::{
     admission::{BucketPolicy, parse_network},
     ports::{
         limits::{BypassList, Identity, RateLimiter},
-        sessions::{CommitError, Lost, OpenError, Place, SessionStore},
+        sessions::{CommitError, Lost, MAX_WAITING, OpenError, Place, SessionStore},
     },
     testing::{
         conformance::eventually_within,
@@ -145,6 +145,37 @@ async fn a_lost_answer_stores_nothing_twice() {
     line.lose_next_answer();
     commit(within_bounds(open(&store, id)).await, 3).await.expect("a commit");
     assert!(line.lost() >= 4);
+}
+
+/// The same when another replica had its turn before it could be sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_is_known_to_be_stored_after_turns_elsewhere() {
+    let server = RedisServer::start();
+    let line = Line::to(&server, Duration::ZERO).await;
+    let prefix = prefix();
+    let (store, other) = (store(&line.url(), &prefix).await, patient(&server, &prefix).await);
+    let id = create(&store).await.id;
+    for n in 0..3 {
+        let ours = open(&store, id).await;
+        let mut theirs = Vec::new();
+        for _ in 0..MAX_WAITING {
+            let Ok(Place::Waiting(waiting)) = place(&other, id).await else { panic!("two turns at once") };
+            theirs.push(waiting);
+        }
+        line.lose_next_answer();
+        let elsewhere = async {
+            for (waiting, m) in theirs.into_iter().zip(1..) {
+                commit(waiting.await.expect("a turn"), 100 * (n + 1) + m).await.expect("a commit");
+            }
+        };
+        let (committed, ()) = tokio::join!(commit(ours, n), elsewhere);
+        committed.expect("it was stored");
+        let expected = (n + 1) * 2 * (MAX_WAITING + 1);
+        assert_eq!(memory(&store, id).await.len(), expected, "and stored once");
+    }
+    assert_eq!(line.lost(), 3);
+    let done = server.cli(&["HGET", &format!("{prefix}:s:{{{id}}}:h"), "done"]);
+    assert!(done.len() < 600, "{done}");
 }
 
 #[tokio::test]
