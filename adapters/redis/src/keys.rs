@@ -31,6 +31,11 @@ impl Keys {
         self.name("sessions")
     }
 
+    /// How far the last sweep came, counted from the oldest session; none: to the end.
+    pub(crate) fn swept(&self) -> String {
+        self.name("swept")
+    }
+
     /// There while a sweep is not due again.
     pub(crate) fn sweep(&self) -> String {
         self.name("sweep")

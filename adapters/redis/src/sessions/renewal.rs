@@ -9,6 +9,7 @@ use chat_domain::{ports::sessions::Lost, session::SessionId};
 use fred::types::{Message, Value};
 use futures_util::{
     StreamExt,
+    future::join_all,
     stream::{self, FuturesUnordered},
 };
 use tokio::{
@@ -27,7 +28,7 @@ use crate::{
 /// Sessions that have expired are taken out of the index so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Sessions that a sweep asks for at once.
-const SWEPT_AT_ONCE: usize = 200;
+const SWEPT_AT_ONCE: i64 = 200;
 /// Leases that are renewed at once: what one connection carries without keeping others waiting.
 const RENEWED_AT_ONCE: usize = 256;
 
@@ -108,7 +109,8 @@ pub(super) async fn sweep_index(store: Weak<Store>) {
     }
 }
 
-/// Looks through the index once, unless somebody else is at it; tells how many had expired.
+/// Looks through the index, unless somebody else is at it; tells how many had expired. Begins with the oldest, which are
+/// the likeliest to have, and where the index is too long for one sweep goes on where the last one, whoever's, ended.
 async fn sweep(store: &Store) -> Result<usize, Error> {
     let Store { redis, .. } = store;
     // It is over by itself before the next is due.
@@ -116,23 +118,33 @@ async fn sweep(store: &Store) -> Result<usize, Error> {
     if redis.run(only.arg(millis(SWEEP_EVERY) - 1_000)).await?.is_null() {
         return Ok(0);
     }
-    let began = Instant::now();
-    let (mut offset, mut swept) = (0, 0);
-    while began.elapsed() < SWEEP_EVERY {
-        let ids = store.indexed(offset, SWEPT_AT_ONCE, Instant::now() + PATIENCE).await?;
-        let Some(count) = Some(ids.len()).filter(|count| *count > 0) else { break };
+    let end = Instant::now() + SWEEP_EVERY - Duration::from_secs(2);
+    let mut place = redis.run(Command::on("GET", redis.keys.swept())).await?.as_i64().unwrap_or_default();
+    let mut swept = 0;
+    while Instant::now() < end {
+        // New sessions come in at the other end: they move nothing here.
+        let last = place.saturating_add(SWEPT_AT_ONCE - 1);
+        let ids = redis.run(Command::on("ZREVRANGE", redis.keys.index()).arg(place).arg(last)).await?.into_array();
+        if ids.is_empty() {
+            place = 0;
+            break;
+        }
+        let ids: Vec<String> = ids.iter().filter_map(Value::as_string).collect();
+        let live = join_all(ids.iter().map(|id| exists(store, id))).await;
         let mut dead = Vec::new();
-        for id in ids {
-            if !exists(store, &id).await? {
+        for (id, is_live) in ids.into_iter().zip(live) {
+            if is_live? {
+                place += 1;
+            } else {
                 dead.push(id);
             }
         }
         swept += dead.len();
-        offset += count - dead.len();
         store.forget(dead, Instant::now() + PATIENCE).await?;
         // Between requests, not before them.
         sleep(Duration::from_millis(5)).await;
     }
+    redis.run(Command::on("SET", redis.keys.swept()).arg(place)).await?;
     Ok(swept)
 }
 

@@ -134,6 +134,35 @@ async fn expired_sessions_leave_the_index() {
     assert_eq!(ours.list(0, 10).await.expect("a list"), (vec![session], 1));
 }
 
+/// However many are alive: those who have expired are found among the oldest, and a sweep goes on where the last one ended.
+#[tokio::test]
+async fn a_long_index_is_swept_from_its_old_end() {
+    let server = RedisServer::start();
+    let prefix = prefix();
+    let (index, swept) = (format!("{prefix}:sessions"), format!("{prefix}:swept"));
+    // A hundred thousand that live, between three that have expired and were made long ago and three of just now.
+    let fill = "for i = 1, 100006 do
+                    local id = string.format('00000000-0000-4000-8000-%012d', i)
+                    redis.call('ZADD', KEYS[1], -i, id)
+                    if i > 3 and i < 100004 then redis.call('HSET', ARGV[1] .. ':s:{' .. id .. '}:h', 's', '') end
+                end";
+    server.cli(&["EVAL", fill, "1", &index, &prefix]);
+    let count = || server.cli(&["ZCARD", &index]);
+    let dead = |i: usize| server.cli(&["ZSCORE", &index, &format!("00000000-0000-4000-8000-{i:012}")]).is_empty();
+    let ours = store(&server.url(), &prefix).await;
+    assert_eventually!(dead(1) && dead(3), Duration::from_secs(5));
+    assert!(!dead(100_004), "it began at the old end");
+    assert_eventually!(count() == "100000" && server.cli(&["GET", &swept]) == "0", Duration::from_secs(60));
+    drop(ours);
+
+    server.cli(&["EVAL", fill, "1", &index, &prefix]);
+    server.cli(&["DEL", &format!("{prefix}:sweep")]);
+    server.cli(&["SET", &swept, "100000"]);
+    let _other = store(&server.url(), &prefix).await;
+    assert_eventually!(dead(100_004) && dead(100_006), Duration::from_secs(5));
+    assert!(!dead(1), "it went on where the last one ended");
+}
+
 #[tokio::test]
 async fn a_running_turn_keeps_its_lease() {
     let prefix = prefix();
