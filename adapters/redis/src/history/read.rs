@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, PoisonError},
+    sync::atomic::{AtomicI64, Ordering},
     time::Duration,
 };
 
@@ -26,18 +26,18 @@ const AT_ONCE: i64 = 500;
 /// Looks that a listing takes at its page: each time those that are gone are taken out of the index.
 const MOST_LOOKS: usize = 10;
 
-/// How many sessions there were in the set and in the index when both were last compared, and nothing could be done
-/// about the difference: a set may name sessions that are nowhere to be found.
+/// How many more sessions there were in the set than in the index when both were last compared, and nothing could be done
+/// about it: a set may name sessions that are nowhere to be found. What we archive ourselves does not change it.
 #[derive(Default)]
-pub(super) struct Counted(Mutex<Option<(u64, u64)>>);
+pub(super) struct Counted(AtomicI64);
 
 impl Counted {
-    fn is_known(&self, counts: (u64, u64)) -> bool {
-        counts.0 == counts.1 || *self.0.lock().unwrap_or_else(PoisonError::into_inner) == Some(counts)
+    fn is_known(&self, difference: i64) -> bool {
+        difference == 0 || difference == self.0.load(Ordering::Relaxed)
     }
 
-    fn note(&self, counts: (u64, u64)) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(counts);
+    fn note(&self, difference: i64) {
+        self.0.store(difference, Ordering::Relaxed);
     }
 }
 
@@ -93,8 +93,7 @@ impl RedisHistory {
     /// Puts sessions into the index that only the set names, since the Python service knows of no index, and takes out
     /// those that the set no longer names. Two numbers tell whether there is anything to do.
     async fn complete_index(&self, deadline: Instant) -> Result<(), Error> {
-        let counts = self.count_both(deadline).await?;
-        if self.counted.is_known(counts) {
+        if self.counted.is_known(self.difference(deadline).await?) {
             return Ok(());
         }
         let (mut named, mut cursor) = (HashSet::new(), String::from("0"));
@@ -130,15 +129,15 @@ impl RedisHistory {
             let added = join_all(ids.iter().map(|id| self.add_to_index(*id, deadline))).await;
             added.into_iter().collect::<Result<(), _>>()?;
         }
-        self.counted.note(self.count_both(deadline).await?);
+        self.counted.note(self.difference(deadline).await?);
         Ok(())
     }
 
-    async fn count_both(&self, deadline: Instant) -> Result<(u64, u64), Error> {
+    async fn difference(&self, deadline: Instant) -> Result<i64, Error> {
         let set = self.redis.run(Command::on("SCARD", self.sessions_key()).by(deadline)).await?;
         let index = self.redis.run(Command::on("ZCARD", self.index_key()).by(deadline)).await?;
-        let counts = set.as_u64().zip(index.as_u64());
-        counts.ok_or(Error::Unreadable("the archive"))
+        let counts = set.as_i64().zip(index.as_i64());
+        counts.map(|(set, index)| set - index).ok_or(Error::Unreadable("the archive"))
     }
 
     async fn add_to_index(&self, id: SessionId, deadline: Instant) -> Result<(), Error> {
@@ -171,22 +170,21 @@ impl RedisHistory {
             let exists = self.redis.run(exists.by(deadline)).await?;
             return Ok((exists.as_u64() != Some(0)).then(Page::default));
         }
-        // The order in which they came is not that in which they were said.
-        let mut visible = Vec::new();
+        let (mut visible, mut unreadable) = (Vec::new(), 0);
         for stored in &stored {
-            let bytes = stored.as_bytes().unwrap_or_default();
             // One that nobody can read hides none of the others.
-            let Some((head, at)) = stored::Head::read(bytes).and_then(|head| head.at().map(|at| (head, at))) else {
-                continue;
-            };
-            if matches!(&*head.role, "user" | "assistant") {
-                visible.push((at, head.id, bytes));
+            match stored::Stored::read(stored.as_bytes().unwrap_or_default()) {
+                Some(message) => visible.extend(message.role.map(|role| (role, message))),
+                None => unreadable += 1,
             }
         }
-        // Messages without ids, of one time, stay in the order in which they came.
-        visible.sort_by_key(|(at, id, _)| (*at, *id));
-        let page = visible.iter().skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(limit as usize);
-        let items = page.map(|(_, _, bytes)| stored::read_message(bytes)).collect::<Result<_, _>>()?;
-        Ok(Some(Page { items, total: visible.len() as u64 }))
+        if unreadable > 0 {
+            tracing::warn!(session_id = %id, unreadable, "archived messages that cannot be read are not shown");
+        }
+        // The order in which they came is not that in which they were said. Messages without ids, of one time, stay in it.
+        visible.sort_by_key(|(_, message)| (message.at, message.id));
+        let total = visible.len() as u64;
+        let page = visible.into_iter().skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(limit as usize);
+        Ok(Some(Page { items: page.map(|(role, message)| message.message(role)).collect(), total }))
     }
 }

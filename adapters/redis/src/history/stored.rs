@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 
 use chat_domain::{
-    message::Message,
+    message::{Message, MessageId, Role},
     ports::history::{ArchivedMessage, ArchivedSession},
     session::{MemoryLimit, Metadata, Session, SessionId},
     time::Timestamp,
 };
-use fred::types::Value;
+use fred::types::Value as Answer;
 use serde::Deserialize;
-
-use crate::error::Error;
+use serde_json::Value;
+use uuid::Uuid;
 
 /// The fields of a session's hash.
 pub(super) const FIELDS: [&str; 5] = ["provider", "fallback_provider", "memory_limit", "created_at", "metadata"];
@@ -31,9 +31,9 @@ pub(super) fn session(session: &Session, provider: &str) -> [(&'static str, Stri
 }
 
 /// A session of its fields, in the order of [`FIELDS`]; none if there is no such session.
-pub(super) fn read_session(id: SessionId, fields: &Value) -> Option<ArchivedSession> {
-    let Value::Array(fields) = fields else { return None };
-    let field = |at: usize| fields.get(at).and_then(Value::as_str).filter(|text| !text.is_empty() && text != "null");
+pub(super) fn read_session(id: SessionId, fields: &Answer) -> Option<ArchivedSession> {
+    let Answer::Array(fields) = fields else { return None };
+    let field = |at: usize| fields.get(at).and_then(Answer::as_str).filter(|text| !text.is_empty() && text != "null");
     let created_at = time(&field(3)?)?;
     let memory_limit = field(2).and_then(|limit| limit.parse().ok()).and_then(MemoryLimit::new);
     let session = Session {
@@ -50,7 +50,7 @@ pub(super) fn read_session(id: SessionId, fields: &Value) -> Option<ArchivedSess
 }
 
 /// When a session was made, as its record says.
-pub(super) fn created_at(stored: &Value) -> Option<Timestamp> {
+pub(super) fn created_at(stored: &Answer) -> Option<Timestamp> {
     time(&stored.as_str()?)
 }
 
@@ -62,45 +62,48 @@ pub(super) fn message(message: &Message, stored_at: Timestamp) -> Result<String,
     Ok(format!(r#"{{"stored_at":"{stored_at}",{members}"#))
 }
 
-/// What messages are sorted by, and whether they are shown: read of each, however many are asked for.
+/// What messages are sorted by, and all that is shown of them: read of each, however many are asked for.
+pub(super) struct Stored<'a> {
+    pub(super) at: Timestamp,
+    /// Nil if it has none that is one: others of its kind are told apart by their place.
+    pub(super) id: Uuid,
+    /// Who said it; none for what is not shown.
+    pub(super) role: Option<Role>,
+    record: Shown<'a>,
+    whole: &'a [u8],
+}
+
 #[derive(Deserialize)]
-pub(super) struct Head<'a> {
+struct Shown<'a> {
     #[serde(default)]
-    pub(super) id: uuid::Uuid,
+    id: Value,
     #[serde(borrow)]
-    pub(super) role: Cow<'a, str>,
+    role: Cow<'a, str>,
+    #[serde(borrow)]
+    content: Cow<'a, str>,
     #[serde(borrow)]
     created_at: Cow<'a, str>,
-    #[serde(default, borrow)]
-    stored_at: Option<Cow<'a, str>>,
+    #[serde(default)]
+    stored_at: Value,
 }
 
-impl<'a> Head<'a> {
-    pub(super) fn read(stored: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(stored).ok()
+impl<'a> Stored<'a> {
+    /// A message of its stored form; none if that has not what is shown of one.
+    pub(super) fn read(whole: &'a [u8]) -> Option<Self> {
+        let record: Shown<'a> = serde_json::from_slice(whole).ok()?;
+        let id = record.id.as_str().and_then(|id| id.parse().ok()).unwrap_or_default();
+        let role = [Role::User, Role::Assistant].into_iter().find(|role| role.as_str() == record.role);
+        Some(Self { at: time(&record.created_at)?, id, role, record, whole })
     }
 
-    pub(super) fn at(&self) -> Option<Timestamp> {
-        time(&self.created_at)
+    /// With all that belongs to it, if it is of our own making.
+    pub(super) fn message(self, role: Role) -> ArchivedMessage {
+        let Self { at, id, record, whole, .. } = self;
+        let plain = || Message::said(MessageId(id), at, role, &*record.content);
+        let message = serde_json::from_slice(whole).unwrap_or_else(|_| plain());
+        let stored_at = record.stored_at.as_str().and_then(time).unwrap_or(at);
+        ArchivedMessage { message, stored_at }
     }
-}
-
-/// A message of its stored form.
-pub(super) fn read_message(stored: &[u8]) -> Result<ArchivedMessage, Error> {
-    let unreadable = Error::Unreadable("a message");
-    let head = Head::read(stored).ok_or_else(|| unreadable.clone())?;
-    let message: Message = match serde_json::from_slice(stored) {
-        Ok(message) => message,
-        // A time without its offset, or with a space in it.
-        Err(_) => {
-            let mut record: serde_json::Value = serde_json::from_slice(stored).map_err(|_| unreadable.clone())?;
-            record["created_at"] = head.at().ok_or_else(|| unreadable.clone())?.to_string().into();
-            let record = record.to_string();
-            serde_json::from_str(&record).map_err(|_| unreadable)?
-        }
-    };
-    let stored_at = head.stored_at.as_deref().and_then(time).unwrap_or(message.at);
-    Ok(ArchivedMessage { message, stored_at })
 }
 
 /// A time as the Python service wrote it: RFC 3339, or without its offset, which then is UTC's.
@@ -113,12 +116,37 @@ mod tests {
     use super::*;
     use chat_domain::testing::samples::{THEN, full_message};
 
+    fn read_message(stored: &str) -> ArchivedMessage {
+        let read = Stored::read(stored.as_bytes()).expect("a message");
+        let role = read.role.expect("one that is shown");
+        read.message(role)
+    }
+
+    #[test]
+    fn a_message_is_read_for_what_is_shown_of_it() {
+        let base = r#""content": "said", "created_at": "2024-05-01T09:00:00Z""#;
+        for odd in [r#""id": null"#, r#""id": "7""#, r#""id": 7"#, r#""rounds": 7"#, r#""stored_at": 5"#, r#""x": {}"#]
+        {
+            let read = read_message(&format!(r#"{{"role": "user", {odd}, {base}}}"#));
+            assert_eq!((&*read.message.content, read.message.id.0), ("said", Uuid::nil()), "{odd}");
+            assert_eq!(read.stored_at, read.message.at, "{odd}");
+        }
+        for (role, content) in [(r#""user""#, "null"), (r#""user""#, "7"), ("null", r#""said""#)] {
+            let stored = format!(r#"{{"role": {role}, "content": {content}, "created_at": "2024-05-01T09:00:00Z"}}"#);
+            assert!(Stored::read(stored.as_bytes()).is_none(), "{stored}");
+        }
+        for role in ["system", "tool", "developer", ""] {
+            let stored = format!(r#"{{"role": "{role}", {base}}}"#);
+            assert_eq!(Stored::read(stored.as_bytes()).expect("a message").role, None);
+        }
+    }
+
     #[test]
     fn a_message_comes_back_whole() {
         let said = full_message(3);
         let stored_at = Timestamp::from_millis(THEN + 9);
         let stored = message(&said, stored_at).expect("JSON");
-        let read = read_message(stored.as_bytes()).expect("a message");
+        let read = read_message(&stored);
         assert_eq!((read.message, read.stored_at), (Message::clone(&said), stored_at));
     }
 
@@ -136,7 +164,7 @@ mod tests {
         }
         assert_eq!(time("then"), None);
         let stored = r#"{"role": "user", "content": "\u0633", "created_at": "2024-05-01T09:00:00.123456"}"#;
-        let read = read_message(stored.as_bytes()).expect("a message");
+        let read = read_message(stored);
         assert_eq!((&*read.message.content, read.message.at, read.stored_at), ("س", expected, expected));
     }
 }

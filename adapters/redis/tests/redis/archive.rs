@@ -93,6 +93,44 @@ async fn what_the_python_service_wrote_is_read() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_of_a_session_hides_nothing_else_of_it() {
+    let (redis, namespace) = (fresh().await, prefix());
+    let history = redis.history(&namespace, "test");
+    let id = by_python(&namespace, 1);
+    let list = format!("{namespace}:messages:{id}");
+    let at = r#""created_at": "2024-05-01T09:02:00Z""#;
+    for message in [
+        format!(r#"{{"role": "assistant", "content": null, {at}}}"#),
+        format!(r#"{{"role": "user", "content": "without an id", "id": null, {at}}}"#),
+        format!(r#"{{"role": "user", "content": "with another id", "id": "m-7", {at}}}"#),
+        "no JSON".to_owned(),
+        format!(r#"{{"role": "user", "content": "with a number for a time", "id": 7, "stored_at": 7, {at}}}"#),
+    ] {
+        RedisServer::shared().cli(&["RPUSH", &list, &message]);
+    }
+    let page = history.messages(id, 0, 50).await.expect("an answer").expect("the session");
+    let said: Vec<_> = page.items.iter().map(|one| &*one.message.content).collect();
+    assert_eq!(said, ["سلام 😀", "hi", "without an id", "with another id", "with a number for a time"]);
+    assert_eq!(page.total, 5);
+    let page = history.messages(id, 3, 1).await.expect("an answer").expect("the session");
+    assert_eq!((&*page.items[0].message.content, page.items.len(), page.total), ("with another id", 1, 5));
+}
+
+/// A name in the set that has no session is looked for once, and not again whenever a session is archived.
+#[tokio::test]
+async fn a_name_without_a_session_makes_no_listing_slow() {
+    let server = RedisServer::start();
+    let redis = crate::scene::replica(&server.url(), &prefix()).await;
+    let history = redis.history("archive", "test");
+    server.cli(&["SADD", "archive:sessions", &session(0).id.to_string()]);
+    for n in 1..=5 {
+        history.apply(&open(&Arc::new(session(n)))).await.expect("archived");
+        assert_eq!(listed(&history, ALL).await.1, n as u64);
+        assert_eq!(server.calls("sscan"), 1);
+    }
+}
+
+#[tokio::test]
 async fn what_we_write_the_python_service_reads() {
     let (redis, namespace) = (fresh().await, prefix());
     let history = redis.history(&namespace, "test");
