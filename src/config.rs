@@ -39,7 +39,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use checks::BuiltIn;
+pub use checks::{BuiltIn, REDIS_PREFIX};
 pub use error::{ConfigErrors, Problem};
 pub use settings::*;
 pub use source::{Environment, Raw, Source, SourceKind, Values};

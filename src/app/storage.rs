@@ -30,9 +30,9 @@ use secrecy::ExposeSecret;
 use tokio::task::JoinHandle;
 
 use super::{StartError, backends::part};
-#[cfg(feature = "redis")]
-use crate::config::SecretUrl;
 use crate::config::{History, HistoryBackend, Settings};
+#[cfg(feature = "redis")]
+use crate::config::{REDIS_PREFIX, SecretUrl};
 
 /// A wrong admin token may be tried once a second, ten times at once: the contract's numbers.
 const ADMIN_RATE: (f64, u32) = (1.0, 10);
@@ -128,7 +128,7 @@ impl Storage {
 
 #[cfg(feature = "redis")]
 async fn redis(variable: &'static str, url: &SecretUrl, clock: &Arc<dyn Clock>) -> Result<Redis, StartError> {
-    let config = RedisConfig::new(url.expose_secret().into());
+    let config = RedisConfig::new(url.expose_secret().into()).with_prefix(REDIS_PREFIX);
     Redis::connect(&config, clock.clone()).await.map_err(|error| part(variable, error))
 }
 

@@ -2,6 +2,11 @@
 
 use super::reader::Reader;
 use super::settings::{HistoryBackend, LlmProvider, MySql, Settings};
+use super::url::SecretUrl;
+use secrecy::ExposeSecret;
+
+/// What the names of all our keys in Redis begin with, but for the archive's.
+pub const REDIS_PREFIX: &str = "chat";
 
 /// What is compiled into this program. The configuration knows every backend, so that choosing one that is missing
 /// is an error that says so, and not an unknown word.
@@ -89,6 +94,27 @@ fn check_llm(reader: &mut Reader<'_>, settings: &Settings) {
     }
 }
 
+/// The names of the archive's keys begin with the namespace, and those of everything else with [`REDIS_PREFIX`].
+fn check_redis_namespace(reader: &mut Reader<'_>, settings: &Settings, url: &SecretUrl) {
+    let namespace = &settings.history.namespace;
+    if namespace.contains(['{', '}']) {
+        reader.conflict(
+            &["HISTORY_NAMESPACE", "HISTORY_STORAGE_BACKEND"],
+            "must have no braces with HISTORY_STORAGE_BACKEND=redis: they decide where Redis Cluster keeps a key",
+        );
+    }
+    let is_shared = |sessions: &SecretUrl| sessions.expose_secret() == url.expose_secret();
+    if namespace == REDIS_PREFIX && settings.memory.redis.as_ref().is_some_and(is_shared) {
+        reader.conflict(
+            &["HISTORY_NAMESPACE", "HISTORY_REDIS_URL", "REDIS_URL"],
+            format!(
+                "must not be `{REDIS_PREFIX}` where the sessions are, whose keys begin with it: choose another name, or for an \
+                 archive of that name another Redis or database, as HISTORY_REDIS_URL"
+            ),
+        );
+    }
+}
+
 fn check_history(reader: &mut Reader<'_>, settings: &Settings) {
     const CHOICE: &str = "HISTORY_STORAGE_BACKEND";
     match &settings.history.backend {
@@ -118,6 +144,7 @@ fn check_history(reader: &mut Reader<'_>, settings: &Settings) {
                 format!("must be set for {CHOICE}=redis, here or as REDIS_URL"),
             );
         }
+        HistoryBackend::Redis(url) => check_redis_namespace(reader, settings, url),
         _ => {}
     }
 }

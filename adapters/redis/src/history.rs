@@ -92,11 +92,29 @@ impl RedisHistory {
             let set = Command::on("SADD", self.sessions_key()).arg(id.to_string());
             self.run_all([hash, set, self.put_in_index(session.created_at, id)], deadline).await?;
         }
-        let answer = self.redis.run(record.by(deadline)).await.map_err(failed)?;
+        let answer = match self.redis.run(record.by(deadline)).await {
+            Ok(answer) => answer,
+            Err(error @ Error::Refused(_)) if !self.is_of_its_kind(id, deadline).await? => {
+                return Err(HistoryError::Permanent(error.into()));
+            }
+            Err(error) => return Err(failed(error)),
+        };
         if self.redis.is_clustered() && answer.as_str().as_deref() == Some("forgotten") {
             self.take_out(id, deadline).await?;
         }
         Ok(())
+    }
+
+    /// Whether a session's own keys hold what belongs there, or nothing yet. One that does not stays in its way alone; what
+    /// all sessions share somebody will want to put right.
+    async fn is_of_its_kind(&self, id: SessionId, deadline: Instant) -> Result<bool, HistoryError> {
+        let list = self.messages_key(id);
+        let keys = [(list.clone(), "list"), (format!("{{{list}}}:ids"), "set"), (self.session_key(id), "hash")];
+        let kinds = self.run_all(keys.clone().map(|(key, _)| Command::on("TYPE", key)), deadline).await?;
+        let fits = |(kind, (_, right)): (&Value, &(String, &str))| {
+            kind.as_str().is_some_and(|kind| kind == *right || kind == "none")
+        };
+        Ok(kinds.iter().zip(&keys).all(fits))
     }
 
     async fn forget(&self, id: SessionId, mut is_known: bool) -> Result<bool, HistoryError> {
@@ -171,10 +189,6 @@ impl HistoryStore for RedisHistory {
     }
 }
 
-/// A key of ours that holds something else stays in the way; anything else may be another time.
 fn failed(error: Error) -> HistoryError {
-    match &error {
-        Error::Refused(word) if **word == *"WRONGTYPE" => HistoryError::Permanent(error.into()),
-        _ => HistoryError::Unavailable(error.into()),
-    }
+    HistoryError::Unavailable(error.into())
 }

@@ -122,6 +122,33 @@ fn a_history_backend_needs_its_settings() {
 }
 
 #[test]
+fn an_archive_in_redis_keeps_out_of_the_sessions_keys() {
+    let ours = [("HISTORY_STORAGE_BACKEND", "redis"), ("REDIS_URL", "redis://one/0"), ("HISTORY_NAMESPACE", "chat")];
+    for others in [&[][..], &[("HISTORY_REDIS_URL", "redis://one/0")]] {
+        let problems = problems(&[&ours, others].concat());
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let expected = "HISTORY_NAMESPACE (environment): must not be `chat` where the sessions are";
+        assert!(problems[0].starts_with(expected), "{problems:?}");
+    }
+    // An archive of that name may be there already.
+    settings(&[&ours[..], &[("HISTORY_REDIS_URL", "redis://one/1")]].concat());
+    settings(&[ours[0], ours[2], ("HISTORY_REDIS_URL", "redis://one/0")]);
+    settings(&[ours[1], ours[2]]);
+    settings(&[ours[0], ours[1], ("HISTORY_NAMESPACE", "chat_history")]);
+}
+
+#[test]
+fn an_archive_in_redis_has_no_braces_in_its_name() {
+    for namespace in ["{chat}", "a}", "a{b"] {
+        let chosen = [("REDIS_URL", "redis://one"), ("HISTORY_NAMESPACE", namespace)];
+        let problems = problems(&[&chosen[..], &[("HISTORY_STORAGE_BACKEND", "redis")]].concat());
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with("HISTORY_NAMESPACE (environment): must have no braces"), "{problems:?}");
+        settings(&chosen);
+    }
+}
+
+#[test]
 fn sessions_and_messages_are_not_kept_in_one_table() {
     let mysql = [
         ("HISTORY_STORAGE_BACKEND", "mysql"),

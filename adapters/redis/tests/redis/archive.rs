@@ -187,11 +187,33 @@ async fn an_operation_that_was_cut_off_anywhere_is_completed() {
 }
 
 #[tokio::test]
-async fn a_key_of_another_kind_is_a_permanent_error() {
+async fn a_sessions_own_key_of_another_kind_is_a_permanent_error() {
     let (redis, namespace) = (fresh().await, prefix());
     let history = redis.history(&namespace, "test");
-    let session = Arc::new(session(0));
-    RedisServer::shared().cli(&["SET", &format!("{namespace}:messages:{}", session.id), "x"]);
-    let applied = history.apply(&record(&session, &turn(1))).await;
-    assert!(matches!(applied, Err(HistoryError::Permanent(_))), "{applied:?}");
+    for key in ["{ns}:messages:{id}", "{{ns}:messages:{id}}:ids", "{ns}:session:{id}"] {
+        let session = Arc::new(session(0));
+        let key = key.replace("{ns}", &namespace).replace("{id}", &session.id.to_string());
+        RedisServer::shared().cli(&["SET", &key, "x"]);
+        let applied = history.apply(&record(&session, &turn(1))).await;
+        assert!(matches!(applied, Err(HistoryError::Permanent(_))), "{key}: {applied:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_all_sessions_of_another_kind_waits_until_somebody_mends_it() {
+    let redis = fresh().await;
+    let server = RedisServer::shared();
+    for key in ["{ns}:sessions", "{{ns}:sessions}:by_time"] {
+        let namespace = prefix();
+        let history = redis.history(&namespace, "test");
+        let session = Arc::new(session(0));
+        let key = key.replace("{ns}", &namespace);
+        server.cli(&["SET", &key, "x"]);
+        let applied = history.apply(&record(&session, &turn(1))).await;
+        assert!(matches!(applied, Err(HistoryError::Unavailable(_))), "{key}: {applied:?}");
+        server.cli(&["DEL", &key]);
+        history.apply(&record(&session, &turn(1))).await.expect("archived");
+        assert_eq!(listed(&history, ALL).await, (vec![session.id], 1));
+        assert_eq!(history.messages(session.id, 0, 9).await.expect("an answer").expect("the session").total, 2);
+    }
 }
