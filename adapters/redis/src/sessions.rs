@@ -17,6 +17,7 @@ use chat_domain::{
 use fred::types::Value;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use self::{open::Asked, registry::Registry, ticket::Seat};
 use crate::{
@@ -107,7 +108,9 @@ impl SessionStore for RedisSessions {
 
     async fn delete(&self, id: SessionId, caller: &Caller) -> Result<Deletion, Unavailable> {
         let (Store { redis, .. }, deadline) = (&*self.0, Instant::now() + PATIENCE);
-        let delete = self.0.script(&scripts::DELETE, id).arg(caller_word(caller));
+        #[expect(clippy::disallowed_methods, reason = "it tells one deletion from the next, and is never shown")]
+        let number = Uuid::new_v4();
+        let delete = self.0.script(&scripts::DELETE, id).arg(caller_word(caller)).arg(number.to_string());
         let deletion = match redis.run(delete.by(deadline)).await?.as_str().as_deref() {
             Some("foreign") => return Ok(Deletion::Foreign),
             Some("deleted") => Deletion::Deleted,

@@ -9,7 +9,7 @@ use chat_domain::{
     admission::{BucketPolicy, parse_network},
     ports::{
         limits::{BypassList, Identity, RateLimiter},
-        sessions::{CommitError, Lost, MAX_WAITING, OpenError, Place, SessionStore},
+        sessions::{CommitError, Deletion, Lost, MAX_WAITING, OpenError, Place, SessionStore},
     },
     testing::{
         conformance::eventually_within,
@@ -145,6 +145,27 @@ async fn a_lost_answer_stores_nothing_twice() {
     line.lose_next_answer();
     commit(within_bounds(open(&store, id)).await, 3).await.expect("a commit");
     assert!(line.lost() >= 4);
+}
+
+/// What a client is told of a deletion, and whether its history goes as well, must not depend on a connection.
+#[tokio::test]
+async fn a_deletion_whose_answer_was_lost_is_one() {
+    let server = RedisServer::start();
+    let line = Line::to(&server, Duration::ZERO).await;
+    let prefix = prefix();
+    let store = store(&line.url(), &prefix).await;
+    let ids = [create(&store).await.id, create(&store).await.id];
+    // So that Redis knows the script.
+    assert_eq!(store.delete(ids[0], &ANYBODY).await.expect("an answer"), Deletion::Deleted);
+    line.lose_next_answer();
+    assert_eq!(within_bounds(store.delete(ids[1], &ANYBODY)).await.expect("an answer"), Deletion::Deleted);
+    assert_eq!(line.lost(), 1);
+    // What is left of it for that is no session, and not for long.
+    assert!(matches!(place(&store, ids[1]).await, Err(OpenError::NotFound)));
+    assert_eq!(store.list(0, 10).await.expect("a list"), (vec![], 0));
+    assert_eq!(store.delete(ids[1], &ANYBODY).await.expect("an answer"), Deletion::Missing);
+    let left = format!("{prefix}:s:*");
+    assert_eventually!(server.cli(&["KEYS", &left]).is_empty(), Duration::from_secs(15));
 }
 
 /// The same when another replica had its turn before it could be sent again.
