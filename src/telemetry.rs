@@ -21,7 +21,7 @@ use tracing_subscriber::{
 use self::line::Line;
 pub use self::{
     request::{InRequest, RequestScope, Value, request_completed},
-    writer::LogGuard,
+    writer::{LogGuard, dropped_lines},
 };
 
 /// How a log looks.

@@ -170,6 +170,11 @@ impl Archive {
         }
     }
 
+    /// Whether what waits for the database survives the end of the process: always so if nothing is archived.
+    pub fn is_durable(&self) -> bool {
+        self.0.as_ref().is_none_or(|inner| inner.spool.is_durable())
+    }
+
     /// How it is; none if nothing is archived.
     pub fn health(&self) -> Option<Health> {
         let inner = self.0.as_ref()?;
@@ -187,7 +192,7 @@ impl Archive {
             since: state.away.as_ref().map(|(since, _)| *since),
             last_error: error.cloned(),
             backlog: Some(state.backlog as u64),
-            note: (!inner.spool.is_durable()).then_some("the spool is in memory: not durable"),
+            note: (!self.is_durable()).then_some("the spool is in memory: not durable"),
         })
     }
 }

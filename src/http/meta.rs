@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use chat_domain::ports::health::{Health, HealthState};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use poem::{
     Endpoint, EndpointExt, Request, Response, Result, Route,
     endpoint::make_sync,
@@ -18,7 +18,13 @@ use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent, payload::Plain
 use serde::Serialize;
 
 use super::{
-    Context, dto::Status, errors::ApiError, json::Written, metrics::Snapshot, pipeline::X_ADMIN_TOKEN, same_secret,
+    Context,
+    dto::Status,
+    errors::ApiError,
+    json::Written,
+    metrics::{Now, Snapshot},
+    pipeline::X_ADMIN_TOKEN,
+    same_secret,
 };
 
 /// The operations anybody may ask, free of limits.
@@ -141,24 +147,8 @@ impl MetaApi {
     /// 503 only for what no turn can do without. With `X-Admin-Token`, each dependency is told.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self, request: &Request) -> Readiness {
-        let checks = join_all(self.0.checks.iter().map(|check| async {
-            tokio::time::timeout(CHECK_PATIENCE, check.check()).await.unwrap_or_else(|_| Health {
-                name: "unknown".into(),
-                state: HealthState::Down,
-                since: None,
-                last_error: Some("the check itself did not answer".to_owned()),
-                backlog: None,
-                note: None,
-            })
-        }))
-        .await;
-        let worst = checks.iter().map(|health| health.state).max().unwrap_or(HealthState::Up);
-        let (status, is_ready) = match worst {
-            _ if self.0.draining.load(Ordering::Relaxed) => ("draining", false),
-            HealthState::Up => ("ready", true),
-            HealthState::Degraded => ("degraded", true),
-            HealthState::Down => ("unavailable", false),
-        };
+        let (status, checks) = self.readiness().await;
+        let is_ready = matches!(status, "ready" | "degraded");
         let checks = self.is_operator(request.headers()).then(|| checks.into_iter().map(CheckBody::from).collect());
         let body = Written::new(&ReadinessBody { status: status.to_owned(), checks });
         if is_ready { Readiness::Ready(body) } else { Readiness::Unavailable(body) }
@@ -172,18 +162,49 @@ impl MetaApi {
         if !self.0.metrics_enabled {
             return Err(ApiError::not_found().into());
         }
-        // A store that does not answer is no reason to show nothing.
-        let active = self.0.sessions.count().await.unwrap_or(0) as u64;
         let metrics = &self.0.metrics;
         Ok(Counted::Counted(match wanted(request.headers()) {
-            Form::Json => Numbers::Json(Written::new(&metrics.snapshot(active))),
-            Form::Prometheus => Numbers::Prometheus(PlainText(metrics.text(active, false))),
-            Form::OpenMetrics => Numbers::OpenMetrics(PlainText(metrics.text(active, true))),
+            Form::Json => Numbers::Json(Written::new(&metrics.snapshot(self.active_sessions().await))),
+            Form::Prometheus => Numbers::Prometheus(PlainText(metrics.text(&self.now().await, false))),
+            Form::OpenMetrics => Numbers::OpenMetrics(PlainText(metrics.text(&self.now().await, true))),
         }))
     }
 }
 
 impl MetaApi {
+    /// Asks everything that turns depend on.
+    async fn readiness(&self) -> (&'static str, Vec<Health>) {
+        let checks = join_all(self.0.checks.iter().map(|check| async {
+            tokio::time::timeout(CHECK_PATIENCE, check.check()).await.unwrap_or_else(|_| Health {
+                name: "unknown".into(),
+                state: HealthState::Down,
+                since: None,
+                last_error: Some("the check itself did not answer".to_owned()),
+                backlog: None,
+                note: None,
+            })
+        }))
+        .await;
+        let worst = checks.iter().map(|health| health.state).max().unwrap_or(HealthState::Up);
+        let status = match worst {
+            _ if self.0.draining.load(Ordering::Relaxed) => "draining",
+            HealthState::Up => "ready",
+            HealthState::Degraded => "degraded",
+            HealthState::Down => "unavailable",
+        };
+        (status, checks)
+    }
+
+    async fn active_sessions(&self) -> u64 {
+        // A store that does not answer is no reason to show nothing.
+        self.0.sessions.count().await.unwrap_or(0) as u64
+    }
+
+    async fn now(&self) -> Now {
+        let (active_sessions, (readiness, _)) = join(self.active_sessions(), self.readiness()).await;
+        Now { active_sessions, readiness, spool_is_durable: self.0.archive.is_durable() }
+    }
+
     fn is_operator(&self, headers: &HeaderMap) -> bool {
         let shown = headers.get(X_ADMIN_TOKEN).map(HeaderValue::as_bytes);
         matches!((shown, &self.0.admin_token), (Some(shown), Some(token)) if same_secret(shown, token))

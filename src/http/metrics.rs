@@ -1,6 +1,7 @@
 //! What is counted, and the two forms in which it is told: JSON and Prometheus's text. Both read the same counters.
 
 mod histogram;
+mod process;
 mod text;
 
 use std::{
@@ -20,6 +21,7 @@ use poem::http::Method;
 use serde::Serialize;
 
 use self::{histogram::Histogram, text::Text};
+use crate::telemetry::dropped_lines;
 
 /// Counts. What every turn counts is atomic; a family of calls is looked up under a lock that is shared for reading.
 pub struct Metrics {
@@ -39,6 +41,19 @@ pub struct Metrics {
     tools: RwLock<BTreeMap<Arc<str>, Arc<Calls>>>,
     tool_servers: RwLock<BTreeMap<String, u64>>,
 }
+
+/// What is not counted but looked up when somebody asks.
+pub struct Now {
+    /// Sessions.
+    pub active_sessions: u64,
+    /// How the service is, as readiness puts it.
+    pub readiness: &'static str,
+    /// Whether what waits for the archive's database survives a restart.
+    pub spool_is_durable: bool,
+}
+
+/// What readiness can be.
+pub const READINESS: [&str; 4] = ["ready", "degraded", "unavailable", "draining"];
 
 /// Chat traffic is only posted; the rest is there for the day it is not.
 const METHODS: [&str; 2] = ["POST", "OTHER"];
@@ -134,8 +149,8 @@ impl Metrics {
     }
 
     /// All numbers in Prometheus's text format; `open_metrics` chooses its successor's dialect.
-    pub fn text(&self, active_sessions: u64, open_metrics: bool) -> String {
-        let snapshot = self.snapshot(active_sessions);
+    pub fn text(&self, now: &Now, open_metrics: bool) -> String {
+        let snapshot = self.snapshot(now.active_sessions);
         let mut text = Text { out: String::with_capacity(8 * 1024), open_metrics };
         text.counter("chat_requests", "Chat requests by method", "method", &snapshot.requests_by_method);
         text.counter("chat_responses", "Chat responses by status", "status", &snapshot.responses_by_status);
@@ -173,7 +188,9 @@ impl Metrics {
             "Requests the limiter could not judge",
             self.limiter_errors.load(Relaxed) as f64,
         );
-        text.single("chat_active_sessions", "gauge", "Sessions now", active_sessions as f64);
+        text.single("chat_active_sessions", "gauge", "Sessions now", now.active_sessions as f64);
+        let readiness = READINESS.map(|status| (status.to_owned(), u64::from(status == now.readiness)));
+        text.gauge("chat_readiness", "1 for how the service is, as readiness tells it", "status", &readiness.into());
         text.single(
             "chat_llm_open_circuits",
             "gauge",
@@ -192,7 +209,19 @@ impl Metrics {
             "Archive records no database takes",
             self.dead_letters.load(Relaxed) as f64,
         );
+        text.single(
+            "chat_history_spool_durable",
+            "gauge",
+            "1 if what waits for the database survives a restart",
+            u64::from(now.spool_is_durable) as f64,
+        );
+        text.single("chat_log_lines_dropped", "counter", "Log lines nobody took in time", dropped_lines() as f64);
         text.single("chat_uptime_seconds", "gauge", "Since the start", self.uptime().as_secs_f64());
+        let version = [(env!("CARGO_PKG_VERSION").to_owned(), 1)];
+        text.gauge("chat_build_info", "1, with the version that runs", "version", &version.into());
+        if let Some(bytes) = process::resident_bytes() {
+            text.single("process_resident_memory_bytes", "gauge", "Memory in use", bytes as f64);
+        }
         if open_metrics {
             text.out.push_str("# EOF\n");
         }
@@ -327,7 +356,8 @@ mod tests {
         let snapshot = metrics.snapshot(3);
         assert_eq!((snapshot.requests_total, snapshot.responses_total, snapshot.errors_total), (2, 2, 1));
         assert_eq!(snapshot.llm_calls_total, 1);
-        let text = metrics.text(3, false);
+        let now = Now { active_sessions: 3, readiness: "degraded", spool_is_durable: false };
+        let text = metrics.text(&now, false);
         for line in [
             "# TYPE chat_requests_total counter",
             "chat_requests_total{method=\"POST\"} 2",
@@ -339,10 +369,13 @@ mod tests {
             "chat_llm_duration_seconds_count{backend=\"open\\\"router\"} 1",
             "chat_llm_failures_total{backend=\"open\\\"router\"} 1",
             "chat_active_sessions 3",
+            "chat_readiness{status=\"degraded\"} 1",
+            "chat_readiness{status=\"ready\"} 0",
+            "chat_history_spool_durable 0",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is missing in\n{text}");
         }
-        let open = metrics.text(3, true);
+        let open = metrics.text(&now, true);
         assert!(open.contains("# TYPE chat_requests counter\n") && open.ends_with("# EOF\n"));
     }
 }

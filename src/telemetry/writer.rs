@@ -5,7 +5,10 @@
 
 use std::{
     io::{self, Write},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -21,6 +24,14 @@ const GATHER: Duration = Duration::from_millis(5);
 
 /// How long the last lines may take to be written.
 const LAST_WRITE: Duration = Duration::from_secs(1);
+
+/// How many lines were dropped since the start: a process has one log.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines of this process's log were dropped since its start, because nobody took them in time.
+pub fn dropped_lines() -> u64 {
+    DROPPED.load(Relaxed)
+}
 
 /// Takes lines. Cloning gives the same buffer.
 #[derive(Clone)]
@@ -110,6 +121,7 @@ impl Lines {
             let mut state = self.0.lock();
             if state.lines.len() + line.len() > MOST_BYTES {
                 state.dropped += 1;
+                DROPPED.fetch_add(1, Relaxed);
             } else {
                 state.lines.extend_from_slice(line);
             }
@@ -205,6 +217,7 @@ mod tests {
         let (mut lines, guard) = start(Stuck(gate.clone(), sink.clone())).expect("a thread");
         let line = "x".repeat(64 * 1024) + "\n";
         (0..2 * MOST_BYTES / line.len() + 300).for_each(|_| writeln_one(&mut lines, &line));
+        assert!(dropped_lines() > 0, "nobody would know of the lost lines");
         let began = Instant::now();
         drop(guard);
         assert!(began.elapsed() < 3 * LAST_WRITE, "the end waited for the log");

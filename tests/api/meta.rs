@@ -1,5 +1,6 @@
 //! What the service says about itself.
 
+mod deploy;
 mod documents;
 mod logs;
 mod metrics;
