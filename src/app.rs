@@ -28,6 +28,7 @@ use crate::{
         Service,
         server::{ConnectionLimits, serve},
     },
+    telemetry::Tracing,
 };
 
 /// A service that is ready to be run.
@@ -38,6 +39,7 @@ pub struct App {
     tasks: Arc<TrackedTasks>,
     upkeep: storage::Upkeep,
     draining: Arc<AtomicBool>,
+    tracing: Tracing,
 }
 
 /// The API's OpenAPI document. It is the same for every configuration.
@@ -98,7 +100,8 @@ impl App {
     /// When one cannot be built.
     pub async fn build(loaded: Loaded) -> Result<Self, StartError> {
         let draining = Arc::new(AtomicBool::new(false));
-        let parts = backends::compose(&loaded, draining.clone()).await?;
+        let tracing = Tracing::start(&loaded.settings.traces).map_err(|error| backends::part("traces", error))?;
+        let parts = backends::compose(&loaded, draining.clone(), &tracing).await?;
         let Settings { server, .. } = loaded.settings;
         Ok(Self {
             server,
@@ -107,6 +110,7 @@ impl App {
             tasks: parts.tasks,
             upkeep: parts.upkeep,
             draining,
+            tracing,
         })
     }
 
@@ -137,6 +141,7 @@ impl App {
         self.tools.stop().await;
         // What has begun to be stored is stored, connections or not.
         let stored = tokio::time::timeout(DETACHED_GRACE, self.tasks.close_and_wait()).await.is_ok();
+        self.tracing.stop().await;
         if all_ended && stored {
             tracing::info!(event = "stopped", "stopped");
         } else {

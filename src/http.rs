@@ -32,6 +32,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::telemetry::Tracing;
+
 pub use self::{
     cors::AllowedOrigins,
     meta::{ConfigEntry, RuntimeInfo},
@@ -68,6 +70,8 @@ pub struct Context {
     pub max_body_bytes: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// The traces.
+    pub tracing: Tracing,
     /// The counters.
     pub metrics: Arc<metrics::Metrics>,
     /// Whether anything is counted and shown.

@@ -1,7 +1,12 @@
 //! Logs: one JSON object a line on stderr, written by a thread of its own so that no turn waits for a terminal or a disk.
+//! And traces, in builds with the feature `otel`.
 
 mod line;
+#[cfg(feature = "otel")]
+mod otel;
 mod request;
+#[cfg(not(feature = "otel"))]
+mod untraced;
 mod writer;
 
 use std::{
@@ -19,6 +24,14 @@ use tracing_subscriber::{
 };
 
 use self::line::Line;
+#[cfg(feature = "otel")]
+use self::otel::Attached;
+#[cfg(feature = "otel")]
+pub use self::otel::{RequestSpan, Tracing, TurnStream};
+#[cfg(not(feature = "otel"))]
+use self::untraced::Attached;
+#[cfg(not(feature = "otel"))]
+pub use self::untraced::{RequestSpan, Tracing, TurnStream};
 pub use self::{
     request::{InRequest, RequestScope, Value, request_completed},
     writer::{LogGuard, dropped_lines},
@@ -31,6 +44,21 @@ pub enum Format {
     Json,
     /// Lines for people.
     Text,
+}
+
+/// What traces call a backend.
+#[derive(Debug, Clone)]
+pub struct LlmNames {
+    /// Who provides it, in OpenTelemetry's words where there is one.
+    pub provider: &'static str,
+    /// Its name in logs and metrics.
+    pub backend: String,
+    /// The model it is asked for by default.
+    pub model: String,
+    /// Whether it is asked for that one whatever a client names.
+    pub is_fixed: bool,
+    /// Its host and port, if it is elsewhere.
+    pub server: Option<(String, u16)>,
 }
 
 /// Our crates: what a configured level is about. Everybody else stays at WARN, since at DEBUG they print bodies.
@@ -124,7 +152,7 @@ mod tests {
         let written = lines.clone();
         let subscriber = tracing_subscriber::registry().with(layer(move || lines.clone()));
         tracing::subscriber::with_default(subscriber, || {
-            let mut scope = RequestScope::new(HeaderValue::from_static("r\"1"));
+            let mut scope = RequestScope::new(HeaderValue::from_static("r\"1"), RequestSpan::default());
             {
                 let _entered = scope.enter();
                 tracing::warn!(status_code = 502u16, took = 1.5, path = "/a\nb", error = %"it\tbroke", "something failed");
@@ -164,7 +192,7 @@ mod tests {
         let lines = Lines::default();
         let written = lines.clone();
         let subscriber = tracing_subscriber::registry().with(layer(move || lines.clone()));
-        let scope = |id| RequestScope::new(HeaderValue::from_static(id));
+        let scope = |id| RequestScope::new(HeaderValue::from_static(id), RequestSpan::default());
         tracing::subscriber::with_default(subscriber, || {
             let begun = |name| async move {
                 let _tells = Tells(name);
@@ -199,9 +227,9 @@ mod tests {
         let written = lines.clone();
         let text = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || lines.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(text), || {
-            let mut handler = RequestScope::new(HeaderValue::from_static("1"));
+            let mut handler = RequestScope::new(HeaderValue::from_static("1"), RequestSpan::default());
             let _in_handler = handler.enter();
-            let mut answer = RequestScope::new(HeaderValue::from_static("1"));
+            let mut answer = RequestScope::new(HeaderValue::from_static("1"), RequestSpan::default());
             let _in_answer = answer.enter();
             tracing::info!("told");
         });

@@ -8,7 +8,7 @@ pub mod llm;
 pub mod sessions;
 pub mod tools;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
@@ -97,6 +97,32 @@ pub trait Observer: Send + Sync {
     fn backlog(&self, _operations: usize) {}
     /// An archive operation was given up and kept as a dead letter.
     fn dead_letter(&self) {}
+}
+
+/// What a call tells whoever it calls about the trace that it is a part of: names and values, for headers or wherever the
+/// protocol has a place for them. Adapters pass them on and need not know what they mean. By default there are none.
+#[derive(Clone, Default)]
+pub struct Propagation(Option<Arc<dyn Fn() -> NamedValues + Send + Sync>>);
+
+/// Names and their values.
+pub type NamedValues = Vec<(&'static str, String)>;
+
+impl Propagation {
+    /// What `current` gives, which is asked by the call itself, once for each.
+    pub fn new(current: impl Fn() -> NamedValues + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(current)))
+    }
+
+    /// What to tell whoever is called now.
+    pub fn current(&self) -> NamedValues {
+        self.0.as_ref().map_or_else(Vec::new, |current| current())
+    }
+}
+
+impl fmt::Debug for Propagation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Propagation").field(&self.0.is_some()).finish()
+    }
 }
 
 /// An observer that looks away.

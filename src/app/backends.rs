@@ -45,6 +45,7 @@ use crate::{
         meta::{HistoryInfo, MemoryInfo, ProviderInfo},
         metrics::Metrics,
     },
+    telemetry::{LlmNames, Tracing},
 };
 
 /// What a service is made of.
@@ -61,7 +62,11 @@ const DEMO_PAUSE: Duration = Duration::from_millis(30);
 /// A body may take this long to arrive: a megabyte over a slow phone line.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(super) async fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Result<Parts, StartError> {
+pub(super) async fn compose(
+    loaded: &Loaded,
+    draining: Arc<AtomicBool>,
+    tracing: &Tracing,
+) -> Result<Parts, StartError> {
     let settings = &loaded.settings;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let tasks = Arc::new(TrackedTasks::new(Handle::current()));
@@ -70,13 +75,13 @@ pub(super) async fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Resul
     let around = Surroundings { clock: clock.clone(), tasks: tasks.clone(), observer: metrics.clone() };
     let storage = Storage::open(settings, &around).await?;
     let Storage { sessions, limiter, admin_limiter, bypass, archive, upkeep, memory_backend, .. } = storage;
-    let llm = llm(settings, &clock, &metrics)?;
-    let tools = ToolServers::start(&settings.mcp, clock.clone(), metrics.clone())?;
+    let llm = llm(settings, tracing, &clock, &metrics)?;
+    let tools = ToolServers::start(&settings.mcp, tracing.propagation(), clock.clone(), metrics.clone())?;
 
     let ports = Ports {
         sessions: sessions.clone(),
         llm: llm.clone(),
-        tools: tools.port(),
+        tools: tracing.tools(tools.port()),
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
         tasks: tasks.clone(),
@@ -109,6 +114,7 @@ pub(super) async fn compose(loaded: &Loaded, draining: Arc<AtomicBool>) -> Resul
         cors: allowed_origins(&settings.server.cors_allow_origins),
         max_body_bytes: settings.server.max_body_bytes,
         body_timeout: BODY_TIMEOUT,
+        tracing: tracing.clone(),
         metrics,
         metrics_enabled: settings.server.metrics_enabled,
         checks,
@@ -123,7 +129,12 @@ pub(super) fn part(what: &'static str, source: impl Into<chat_domain::ports::Box
     StartError::Part { what, source: source.into() }
 }
 
-fn llm(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Arc<dyn LlmPort>, StartError> {
+fn llm(
+    settings: &Settings,
+    tracing: &Tracing,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn LlmPort>, StartError> {
     let failover = |backends| {
         let retries = settings.llm.max_retries;
         Arc::new(Failover::new(backends, retries, clock.clone(), Arc::new(SystemRandom), metrics.clone()))
@@ -132,8 +143,15 @@ fn llm(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> R
     let candidates = settings.llm.candidates();
     match settings.provider {
         Provider::Demo => {
-            let demo = Backend::new("demo", Arc::new(DemoLlm::new(DEMO_PAUSE)) as Arc<dyn LlmPort>);
-            return Ok(failover(vec![demo]));
+            let names = LlmNames {
+                provider: "demo",
+                backend: "demo".to_owned(),
+                model: "demo".to_owned(),
+                is_fixed: true,
+                server: None,
+            };
+            let demo = tracing.llm(Arc::new(DemoLlm::new(DEMO_PAUSE)), names);
+            return Ok(failover(vec![Backend::new("demo", demo)]));
         }
         Provider::Unconfigured => {
             return Ok(Arc::new(UnconfiguredLlm::new(
@@ -164,13 +182,21 @@ fn llm(settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> R
             format!("fallback_{fallbacks}")
         };
         tracing::info!(backend = name, provider = candidate.provider.name(), model = candidate.model, "LLM backend");
+        let names = LlmNames {
+            provider: candidate.provider.name(),
+            backend: name.clone(),
+            model: candidate.model.clone(),
+            is_fixed: !is_first,
+            server: backend.base_url.host(),
+        };
         let model = if is_first { ModelChoice::Default(candidate.model) } else { ModelChoice::Always(candidate.model) };
         let mut config = OpenAiConfig::new(backend.base_url.expose_secret(), model);
         config.api_key = backend.key.clone();
         config.attempt_timeout = settings.llm.timeout;
         config.title = Some(settings.mcp.app_name.clone());
+        config.propagation = tracing.propagation();
         let llm = OpenAiLlm::new(config, &http, clock.clone()).map_err(|error| part("an LLM backend", error))?;
-        backends.push(Backend::new(name, Arc::new(llm) as Arc<dyn LlmPort>));
+        backends.push(Backend::new(name, tracing.llm(Arc::new(llm), names)));
     }
     Ok(failover(backends))
 }

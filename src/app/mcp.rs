@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chat_domain::ports::{
-    Clock, Observer,
+    Clock, Observer, Propagation,
     health::{Health, HealthCheck, HealthState},
     tools::{NoTools, ToolPort},
 };
@@ -55,14 +55,19 @@ pub(crate) struct ToolServers(Option<Arc<McpTools>>);
 
 impl ToolServers {
     /// Begins to connect to all servers. Needs a tokio runtime.
-    pub(crate) fn start(mcp: &Mcp, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Result<Self, StartError> {
+    pub(crate) fn start(
+        mcp: &Mcp,
+        propagation: Propagation,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StartError> {
         if mcp.servers.is_empty() {
             return Ok(Self(None));
         }
         if mcp.log_stderr {
             tracing::warn!("MCP_LOG_STDERR is on: what tool servers write to stderr is logged, contents as it may be");
         }
-        let tools = McpTools::start(config(mcp), clock, Arc::new(SystemRandom), observer);
+        let tools = McpTools::start(McpConfig { propagation, ..config(mcp) }, clock, Arc::new(SystemRandom), observer);
         Ok(Self(Some(Arc::new(tools.map_err(|error| part("MCP", error))?))))
     }
 
@@ -113,6 +118,7 @@ pub(crate) fn config(mcp: &Mcp) -> McpConfig {
         result_max_bytes: mcp.result_max_bytes,
         log_stderr: mcp.log_stderr,
         environment: environment(),
+        propagation: Propagation::default(),
         guard: this_program().map(|program| GuardCommand {
             name: env!("CARGO_PKG_NAME").to_owned(),
             program,

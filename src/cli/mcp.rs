@@ -119,7 +119,7 @@ impl Servers {
             Ok(arguments) => arguments,
             Err(error) => return fail(&error),
         };
-        let outcome = self.tools.call(tool, &arguments, self.clock.moment().plus(Duration::MAX)).await;
+        let outcome = self.tools.call("by-hand", tool, &arguments, self.clock.moment().plus(Duration::MAX)).await;
         let printed = print(&format!("{}\n", outcome.content));
         if outcome.is_error { ExitCode::FAILURE } else { printed }
     }

@@ -25,6 +25,7 @@ pub(super) fn assemble(reader: &mut Reader<'_>) -> Settings {
         mcp: mcp::mcp(reader),
         history: history(reader, memory.redis.as_ref()),
         memory,
+        traces: traces(reader),
         log: log(reader),
     }
 }
@@ -162,6 +163,42 @@ fn history(reader: &mut Reader<'_>, redis: Option<&SecretUrl>) -> History {
         },
         namespace: reader.required("HISTORY_NAMESPACE", parse::namespace),
         spool_dir: reader.optional("HISTORY_SPOOL_DIR", parse::path),
+    }
+}
+
+fn traces(reader: &mut Reader<'_>) -> Traces {
+    #[derive(Clone, Copy)]
+    enum Kept {
+        All,
+        None,
+        Share,
+    }
+    let samplers = [
+        ("always_on", (false, Kept::All)),
+        ("always_off", (false, Kept::None)),
+        ("traceidratio", (false, Kept::Share)),
+        ("parentbased_always_on", (true, Kept::All)),
+        ("parentbased_always_off", (true, Kept::None)),
+        ("parentbased_traceidratio", (true, Kept::Share)),
+    ];
+    let collector = reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT", url::base_url);
+    let (follow_parent, kept) = reader.required("OTEL_TRACES_SAMPLER", choice(&samplers, &[]));
+    let share = reader.required("OTEL_TRACES_SAMPLER_ARG", number(0.0..=1.0));
+    Traces {
+        endpoint: reader
+            .optional("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url::endpoint)
+            .or_else(|| collector.map(|collector| collector.below("/v1/traces"))),
+        headers: reader.list("OTEL_EXPORTER_OTLP_HEADERS", parse::header),
+        service_name: reader.required("OTEL_SERVICE_NAME", line),
+        sampling: Sampling {
+            follow_parent,
+            share: match kept {
+                Kept::All => 1.0,
+                Kept::None => 0.0,
+                Kept::Share => share,
+            },
+        },
+        contents: reader.required("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", boolean),
     }
 }
 

@@ -18,26 +18,35 @@ pub struct BuiltIn {
     pub mysql: bool,
     /// History in MongoDB.
     pub mongodb: bool,
+    /// Traces.
+    pub otel: bool,
 }
 
 impl BuiltIn {
     /// Everything there is.
-    pub const ALL: Self = Self { redis: true, mysql: true, mongodb: true };
+    pub const ALL: Self = Self { redis: true, mysql: true, mongodb: true, otel: true };
 
     /// What this program was built with.
     pub const fn this_build() -> Self {
-        Self { redis: cfg!(feature = "redis"), mysql: cfg!(feature = "mysql"), mongodb: cfg!(feature = "mongodb") }
+        Self {
+            redis: cfg!(feature = "redis"),
+            mysql: cfg!(feature = "mysql"),
+            mongodb: cfg!(feature = "mongodb"),
+            otel: cfg!(feature = "otel"),
+        }
     }
 
     /// The features' names.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let all = [("redis", self.redis), ("mysql", self.mysql), ("mongodb", self.mongodb)];
+        let all = [("redis", self.redis), ("mysql", self.mysql), ("mongodb", self.mongodb), ("otel", self.otel)];
         all.into_iter().filter(|(_, present)| *present).map(|(name, _)| name)
     }
 }
 
 /// Refuses what is configured but not compiled in.
 pub(super) fn check_built_in(reader: &mut Reader<'_>, settings: &Settings, built_in: &BuiltIn) {
+    let collectors = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+    let collectors = collectors.map(|variable| (variable, reader.is_set(variable)));
     let mut need = |wanted: bool, variable: &'static str, present: bool, feature: &str| {
         if wanted && !present {
             let message = format!(
@@ -51,6 +60,9 @@ pub(super) fn check_built_in(reader: &mut Reader<'_>, settings: &Settings, built
     need(matches!(history, HistoryBackend::Redis(_)), "HISTORY_STORAGE_BACKEND", built_in.redis, "redis");
     need(matches!(history, HistoryBackend::MySql(_)), "HISTORY_STORAGE_BACKEND", built_in.mysql, "mysql");
     need(matches!(history, HistoryBackend::MongoDb(_)), "HISTORY_STORAGE_BACKEND", built_in.mongodb, "mongodb");
+    for (variable, is_set) in collectors {
+        need(is_set, variable, built_in.otel, "otel");
+    }
 }
 
 /// Refuses values that contradict each other.

@@ -112,6 +112,27 @@ pub(super) fn key(text: &str) -> Result<SecretString, String> {
         .ok_or_else(|| "must be printable ASCII without spaces, since it is sent in an HTTP header".to_owned())
 }
 
+/// A header as OpenTelemetry's variables have it: `name=value`, the value percent-encoded.
+pub(super) fn header(text: &str) -> Result<(String, SecretString), String> {
+    let expected = "must be a list of NAME=VALUE for HTTP headers, with commas and spaces in a value as %2C and %20";
+    let pair = text.split_once('=').and_then(|(name, value)| {
+        let name = hyper::header::HeaderName::try_from(name.trim()).ok()?;
+        Some((name.as_str().to_owned(), printable(&percent_decoded(value)?, |c| c.is_ascii_graphic() || c == ' ')?))
+    });
+    pair.ok_or_else(|| expected.to_owned())
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(code, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
 fn printable(text: &str, allowed: impl Fn(char) -> bool) -> Option<SecretString> {
     let text = text.trim();
     (!text.is_empty() && text.chars().all(allowed)).then(|| SecretString::from(text))

@@ -1,6 +1,7 @@
 //! The settings, validated: what the composition root builds from. Each field names its variable and its default.
 
 mod mcp;
+mod traces;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use secrecy::SecretString;
 use super::url::SecretUrl;
 
 pub use mcp::{Mcp, McpServer, McpTransport};
+pub use traces::{Sampling, Traces};
 
 /// Everything that can be configured. Its `Debug` shows no secret.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct Settings {
     pub memory: Memory,
     /// The archive.
     pub history: History,
+    /// What is traced.
+    pub traces: Traces,
     /// What is logged.
     pub log: Log,
 }

@@ -150,6 +150,34 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        title: "Traces",
+        variables: &[
+            Variable::url(
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "",
+                "The OpenTelemetry collector (OTLP over HTTP, such as http://localhost:4318); unset: no traces.",
+            ),
+            Variable::url(
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                "",
+                "The whole address for traces, where it is not OTEL_EXPORTER_OTLP_ENDPOINT with /v1/traces.",
+            ),
+            Variable::secret("OTEL_EXPORTER_OTLP_HEADERS", "Headers for the collector: name=value, percent-encoded."),
+            Variable::open("OTEL_SERVICE_NAME", "chat-agent", "What the service is called in traces."),
+            Variable::open(
+                "OTEL_TRACES_SAMPLER",
+                "parentbased_always_on",
+                "Which traces are kept: always_on, always_off, traceidratio, or parentbased_ before one of them.",
+            ),
+            Variable::open("OTEL_TRACES_SAMPLER_ARG", "1", "The share that traceidratio keeps, from 0 to 1."),
+            Variable::open(
+                "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+                "false",
+                "Whether traces hold what is said, and what tools get and give.",
+            ),
+        ],
+    },
+    Group {
         title: "Logs and files",
         variables: &[
             Variable::open("LOG_LEVEL", "INFO", "Least important level logged: TRACE, DEBUG, INFO, WARNING, ERROR."),

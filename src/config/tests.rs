@@ -11,6 +11,7 @@ mod readme;
 mod refused;
 mod secrets;
 mod together;
+mod traces;
 mod values;
 
 use std::path::{Path, PathBuf};

@@ -22,6 +22,18 @@ impl SecretUrl {
         Self::new("")
     }
 
+    /// The host of an HTTP URL, and its port.
+    pub fn host(&self) -> Option<(String, u16)> {
+        let uri: hyper::Uri = self.whole.expose_secret().parse().ok()?;
+        let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        Some((uri.host()?.to_owned(), uri.port_u16().unwrap_or(default)))
+    }
+
+    /// A path behind this URL, which has no query.
+    pub(super) fn below(&self, path: &str) -> Self {
+        Self::new(&format!("{}{path}", self.whole.expose_secret()))
+    }
+
     /// The scheme: what comes before `://`.
     pub fn scheme(&self) -> &str {
         self.shown.split("://").next().unwrap_or_default()

@@ -195,7 +195,13 @@ fn rate_limited_schema() -> Value {
 }
 
 /// Which path takes which methods.
-pub struct Paths(Vec<(Vec<Segment>, String)>);
+pub struct Paths(Vec<Described>);
+
+struct Described {
+    route: String,
+    segments: Vec<Segment>,
+    methods: String,
+}
 
 enum Segment {
     Text(String),
@@ -218,22 +224,26 @@ impl Paths {
             }
             methods.push("OPTIONS".to_owned());
             methods.sort();
-            (
-                segments(&path)
-                    .map(
-                        |segment| {
-                            if segment.starts_with('{') { Segment::Any } else { Segment::Text(segment.to_owned()) }
-                        },
-                    )
-                    .collect(),
-                methods.join(", "),
-            )
+            let segment = |segment: &str| match segment.starts_with('{') {
+                true => Segment::Any,
+                false => Segment::Text(segment.to_owned()),
+            };
+            Described { segments: segments(&path).map(segment).collect(), methods: methods.join(", "), route: path }
         });
         Self(paths.collect())
     }
 
     /// The methods of a path, as `Allow` lists them; none if there is no such path.
     pub fn allow(&self, path: &str) -> Option<String> {
+        self.find(path).map(|found| found.methods.clone())
+    }
+
+    /// The path with names where it has ids: `/sessions/{session_id}`; none if there is no such path.
+    pub fn route(&self, path: &str) -> Option<&str> {
+        self.find(path).map(|found| found.route.as_str())
+    }
+
+    fn find(&self, path: &str) -> Option<&Described> {
         let wanted: Vec<&str> = segments(path).collect();
         let matches = |pattern: &[Segment]| {
             pattern.len() == wanted.len()
@@ -242,7 +252,7 @@ impl Paths {
                     Segment::Any => !wanted.is_empty(),
                 })
         };
-        self.0.iter().find(|(pattern, _)| matches(pattern)).map(|(_, methods)| methods.clone())
+        self.0.iter().find(|described| matches(&described.segments))
     }
 }
 

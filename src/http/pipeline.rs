@@ -67,12 +67,13 @@ impl Service {
         let (method, path) = (head.method.clone(), head.uri.path());
         let counted = context.metrics_enabled && is_chat(&method, path);
         let metrics = counted.then(|| context.metrics.clone());
-        let record = Arc::new(RequestRecord::new(id.clone(), client_ip, method, path, metrics));
+        let span = context.tracing.request(&head, || self.0.paths.route(path));
+        let record = Arc::new(RequestRecord::new(id.clone(), client_ip, method, path, metrics, span.clone()));
         let origin = head.headers.get(header::ORIGIN).cloned();
 
         let addresses = (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(peer)));
         let handled = AssertUnwindSafe(self.handle(head, body, addresses, &record)).catch_unwind();
-        let handled = InRequest::new(handled, RequestScope::new(id.to_header()));
+        let handled = InRequest::new(handled, RequestScope::new(id.to_header(), span));
         let result = handled.await.unwrap_or_else(|_panic| Err(ApiError::internal()));
         let mut response = result.unwrap_or_else(|error| error.to_response(id.as_str()));
 

@@ -15,7 +15,7 @@ use poem::http::{HeaderName, HeaderValue, Method};
 use uuid::Uuid;
 
 use super::metrics::Metrics;
-use crate::telemetry::{self, Value};
+use crate::telemetry::{self, RequestSpan, Value};
 
 /// The status logged for a request whose client went away before its answer: no client sees it. The number is nginx's.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -35,6 +35,8 @@ pub(super) struct RequestRecord {
     began: Instant,
     /// Whom to tell; only chat traffic is counted.
     metrics: Option<Arc<Metrics>>,
+    /// Its span in its trace.
+    pub span: RequestSpan,
     known: Mutex<Known>,
 }
 
@@ -57,11 +59,12 @@ impl RequestRecord {
         method: Method,
         path: &str,
         metrics: Option<Arc<Metrics>>,
+        span: RequestSpan,
     ) -> Self {
         if let Some(metrics) = &metrics {
             metrics.request(&method);
         }
-        Self { id, client_ip, method, path: path.into(), began: Instant::now(), metrics, known: Mutex::default() }
+        Self { id, client_ip, method, path: path.into(), began: Instant::now(), metrics, span, known: Mutex::default() }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -112,6 +115,8 @@ impl Drop for RequestRecord {
         if let (Some(metrics), Some(status)) = (&self.metrics, known.status) {
             metrics.response(status, took);
         }
+        self.span.end(self.id.as_str(), known.status);
+        let trace = self.span.trace_id();
         let tools = (!known.tools.is_empty()).then(|| known.tools.join(","));
         // Texts, where formatting would cost several times as much.
         let mut session = [0; uuid::fmt::Hyphenated::LENGTH];
@@ -131,6 +136,7 @@ impl Drop for RequestRecord {
             ("prompt_tokens", known.prompt_tokens.map(Value::Count)),
             ("completion_tokens", known.completion_tokens.map(Value::Count)),
             ("tools", tools.as_deref().map(Value::Text)),
+            ("trace_id", trace.as_deref().map(Value::Plain)),
         ]);
     }
 }

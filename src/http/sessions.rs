@@ -144,7 +144,7 @@ async fn answer(
     record.set_session(id);
     let delivery = if wants_events(headers) { Delivery::Streamed } else { Delivery::Whole };
     let post = to_post(context, body, delivery)?;
-    let mut events = context.chat.send(id, &caller, post).await?;
+    let mut events = record.span.turn(id, context.chat.send(id, &caller, post)).await?;
     if delivery == Delivery::Streamed {
         return Ok(Answer::Streamed(EventFrames::new(events, record.clone())));
     }

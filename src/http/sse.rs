@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use chat_domain::agent::events::{TurnEvent, TurnEvents};
+use chat_domain::agent::events::TurnEvent;
 use futures_util::Stream;
 use poem::{
     Body, IntoResponse, Response,
@@ -29,20 +29,20 @@ use super::{
     request::RequestRecord,
     views::{arguments, write_turn},
 };
-use crate::telemetry::RequestScope;
+use crate::telemetry::{RequestScope, TurnStream};
 
 /// How often a silent stream shows that it is alive: proxies close connections after 30 to 60 s without a byte.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// A response body of `text/event-stream`.
 pub(super) struct EventFrames {
-    events: TurnEvents,
+    events: TurnStream,
     record: Arc<RequestRecord>,
 }
 
 impl EventFrames {
     /// The events of a turn. The request is over when the stream is.
-    pub(super) fn new(events: TurnEvents, record: Arc<RequestRecord>) -> Self {
+    pub(super) fn new(events: TurnStream, record: Arc<RequestRecord>) -> Self {
         Self { events, record }
     }
 }
@@ -60,7 +60,7 @@ impl IntoResponse for EventFrames {
     fn into_response(self) -> Response {
         let frames = Frames {
             events: self.events,
-            scope: RequestScope::new(self.record.id.to_header()),
+            scope: RequestScope::new(self.record.id.to_header(), self.record.span.clone()),
             record: Some(self.record),
             silent_since: Instant::now(),
             alive: Box::pin(sleep(KEEP_ALIVE)),
@@ -76,7 +76,7 @@ impl IntoResponse for EventFrames {
 }
 
 struct Frames {
-    events: TurnEvents,
+    events: TurnStream,
     /// Let go with the last frame.
     record: Option<Arc<RequestRecord>>,
     /// For what the turn logs.

@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use poem::http::HeaderValue;
 use tracing::{Level, Span};
 
-use super::{line::Line, writer::Lines};
+use super::{Attached, RequestSpan, line::Line, writer::Lines};
 
 /// Where lines of JSON go, once the log has been set up for them.
 static JSON: OnceLock<Lines> = OnceLock::new();
@@ -46,26 +46,27 @@ pub(super) fn write_current(line: &mut Line) {
     });
 }
 
-/// What is logged inside of it carries a request's id.
+/// What is logged inside of it carries a request's id, and what is traced belongs to the request's trace.
 pub struct RequestScope {
     id: Option<HeaderValue>,
     span: Span,
+    traced: RequestSpan,
 }
 
 impl RequestScope {
-    /// The scope of the request with this id.
-    pub fn new(id: HeaderValue) -> Self {
+    /// The scope of the request with this id and this span.
+    pub fn new(id: HeaderValue, traced: RequestSpan) -> Self {
         let span = match JSON.get() {
             Some(_) => Span::none(),
             None => tracing::info_span!(parent: None, "request", request_id = id.to_str().unwrap_or_default()),
         };
-        Self { id: Some(id), span }
+        Self { id: Some(id), span, traced }
     }
 
     /// From now on, and until what it gives is dropped, this thread works within it.
     pub fn enter(&mut self) -> Entered<'_> {
         swap_current(&mut self.id);
-        Entered { id: &mut self.id, _span: self.span.enter() }
+        Entered { id: &mut self.id, _span: self.span.enter(), _traced: self.traced.attach() }
     }
 }
 
@@ -73,6 +74,7 @@ impl RequestScope {
 pub struct Entered<'a> {
     id: &'a mut Option<HeaderValue>,
     _span: tracing::span::Entered<'a>,
+    _traced: Attached,
 }
 
 impl Drop for Entered<'_> {

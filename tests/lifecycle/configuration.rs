@@ -120,7 +120,7 @@ async fn a_file_that_cannot_be_used_is_told_in_one_line() {
 #[cfg(not(all(feature = "redis", feature = "mysql", feature = "mongodb")))]
 #[tokio::test]
 async fn what_is_not_in_this_build_is_refused() {
-    let BuiltIn { redis, mysql, mongodb } = BuiltIn::this_build();
+    let BuiltIn { redis, mysql, mongodb, otel } = BuiltIn::this_build();
     let history = "HISTORY_STORAGE_BACKEND";
     let mysql_settings = [(history, "mysql"), ("HISTORY_MYSQL_USER", "u"), ("HISTORY_MYSQL_DATABASE", "d")];
     let cases = [
@@ -128,6 +128,7 @@ async fn what_is_not_in_this_build_is_refused() {
         (history, &[(history, "redis"), ("HISTORY_REDIS_URL", "redis://localhost")], redis),
         (history, &mysql_settings, mysql),
         (history, &[(history, "mongodb")], mongodb),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://secret@localhost:4318")], otel),
     ];
     for (variable, settings, is_built_in) in cases {
         let exit = program().arg("check-config").envs(settings.iter().copied()).run().await;

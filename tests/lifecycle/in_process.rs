@@ -128,6 +128,7 @@ fn context(llm: Arc<dyn LlmPort>, turn_timeout: Duration) -> Context {
         cors: AllowedOrigins::Any,
         max_body_bytes: 1 << 20,
         body_timeout: PATIENCE,
+        tracing: Default::default(),
         metrics,
         metrics_enabled: true,
         checks: Vec::new(),

@@ -203,19 +203,9 @@ impl Page {
         field.send_keys(text).await.expect("a field");
     }
 
-    /// Presses a key wherever the focus is.
-    pub(crate) async fn press(&self, key: Key) {
-        let focused = self.client.active_element().await.expect("something has the focus");
-        focused.send_keys(&char::from(key).to_string()).await.expect("a key");
-    }
-
     /// Chooses an option by its value.
     pub(crate) async fn choose(&self, css: &str, value: &str) {
         self.usable(css).await.select_by_value(value).await.expect("an option");
-    }
-
-    pub(crate) async fn screenshot(&self) -> Vec<u8> {
-        self.client.screenshot().await.expect("a picture")
     }
 
     /// A command of the browser's own protocol.

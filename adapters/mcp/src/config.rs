@@ -2,6 +2,7 @@
 
 use std::{cmp::Reverse, ffi::OsString, path::PathBuf, time::Duration};
 
+use chat_domain::ports::Propagation;
 use secrecy::{ExposeSecret, SecretString};
 
 /// All servers, and what holds for each of them.
@@ -26,6 +27,8 @@ pub struct McpConfig {
     pub log_stderr: bool,
     /// All that child processes see of our environment.
     pub environment: Vec<(String, OsString)>,
+    /// What calls tell servers of the trace that they are a part of, in `_meta`.
+    pub propagation: Propagation,
     /// The program that kills the children should we be killed ourselves; none: they are only told by their closed stdin.
     pub guard: Option<GuardCommand>,
 }

@@ -16,7 +16,7 @@ use chat_domain::{
 };
 use rmcp::{
     ServiceError,
-    model::{CallToolRequestParams, CallToolResponse, JsonObject},
+    model::{CallToolRequestParams, CallToolResponse, JsonObject, MetaObject, RequestMetaObject},
 };
 use serde_json::value::RawValue;
 use tokio::{sync::watch, time::timeout};
@@ -143,6 +143,16 @@ impl McpTools {
         self.supervisors.wait().await;
     }
 
+    /// With what ties the call to its trace, where the protocol has a place for that.
+    fn traced(&self, mut params: CallToolRequestParams) -> CallToolRequestParams {
+        let told = self.config.propagation.current();
+        if !told.is_empty() {
+            let told = told.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
+            params.meta = Some(RequestMetaObject(MetaObject(told.collect())));
+        }
+        params
+    }
+
     async fn attempt(&self, server: &Server, tool: &Tool, arguments: JsonObject) -> ToolOutcome {
         let Ok(_running) = server.calls.acquire().await else { return unavailable(server) };
         let mut lost = None;
@@ -157,6 +167,7 @@ impl McpTools {
                 continue;
             }
             let params = CallToolRequestParams::new(tool.name.to_string()).with_arguments(arguments.clone());
+            let params = self.traced(params);
             let before = link.written();
             return match link.peer.call_tool_once(params).await {
                 Ok(CallToolResponse::Complete(result)) => outcome::of(result, self.config.result_max_bytes),
@@ -217,7 +228,7 @@ impl ToolPort for McpTools {
         let _ = timeout(wait, starting.wait_for(|starting| !starting)).await;
     }
 
-    async fn call(&self, tool: &Tool, arguments: &RawValue, deadline: Moment) -> ToolOutcome {
+    async fn call(&self, _id: &str, tool: &Tool, arguments: &RawValue, deadline: Moment) -> ToolOutcome {
         let Some(server) = self.shared.servers.iter().find(|server| server.name == tool.server) else {
             return ToolOutcome::error(format!("There is no server {}.", tool.server));
         };

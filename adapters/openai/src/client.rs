@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use chat_domain::ports::{
-    Clock,
+    Clock, Propagation,
     llm::{Delivery, LlmError, LlmErrorKind, LlmEvent, LlmPort, LlmRequest, LlmStream},
 };
 use futures_util::{
@@ -56,6 +56,7 @@ pub struct OpenAiLlm {
     attempt_timeout: Duration,
     max_body: usize,
     redactor: Arc<Redactor>,
+    propagation: Propagation,
     clock: Arc<dyn Clock>,
 }
 
@@ -72,6 +73,7 @@ impl OpenAiLlm {
             model: config.model,
             attempt_timeout: config.attempt_timeout.min(A_DAY),
             max_body: config.max_body,
+            propagation: config.propagation,
             redactor: Arc::new(Redactor::new(config.api_key)),
             clock,
         })
@@ -88,7 +90,7 @@ impl OpenAiLlm {
         let now = Instant::now();
         let deadline = now + left;
         let mut due = pin!(sleep_until(deadline.min(now + self.attempt_timeout)));
-        let response = in_time(due.as_mut(), endpoint.post(body)).await?;
+        let response = in_time(due.as_mut(), endpoint.post(&self.told(), body)).await?;
         let response = response.map_err(|error| failure::broken(error, &self.redactor))?;
         if !response.status.is_success() {
             return Err(self.refused(response, deadline).await);
@@ -99,6 +101,13 @@ impl OpenAiLlm {
         let retry_after = failure::retry_after(&response.headers, || self.clock.now());
         let answer = if streamed { self.in_parts(response, deadline).await } else { self.whole(response, due).await };
         answer.map_err(|error| error.retry_after(retry_after))
+    }
+
+    /// The headers that only this call has.
+    fn told(&self) -> HeaderMap {
+        let told = self.propagation.current().into_iter();
+        told.filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)))
+            .collect()
     }
 
     async fn refused(&self, mut response: Response, deadline: Instant) -> LlmError {

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use chat_domain::ports::BoxError;
+use chat_domain::ports::{BoxError, Propagation};
 use secrecy::SecretString;
 use thiserror::Error;
 
@@ -26,6 +26,8 @@ pub struct OpenAiConfig {
     pub referer: Option<String>,
     /// The name that OpenRouter shows for it (`X-Title`).
     pub title: Option<String>,
+    /// What calls tell the backend of the trace that they are a part of, in headers.
+    pub propagation: Propagation,
     /// Bounds one attempt: the whole answer, or, when it is streamed, its first byte and then each gap between bytes.
     pub attempt_timeout: Duration,
     /// Bounds an answer, in bytes: its body, or, when it is streamed, one event and what all of them amount to.
@@ -41,6 +43,7 @@ impl OpenAiConfig {
             model,
             referer: None,
             title: None,
+            propagation: Propagation::default(),
             attempt_timeout: DEFAULT_ATTEMPT_TIMEOUT,
             max_body: DEFAULT_MAX_BODY,
         }

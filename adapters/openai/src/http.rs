@@ -153,11 +153,12 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    /// Posts a body; resolves with the head of the answer. Dropping it, or what it gives, ends the exchange.
-    pub(crate) async fn post(&self, body: Vec<u8>) -> Result<Response, TransportError> {
+    /// Posts a body, with these headers besides; resolves with the head of the answer. Dropping it, or what it gives, ends
+    /// the exchange.
+    pub(crate) async fn post(&self, more: &HeaderMap, body: Vec<u8>) -> Result<Response, TransportError> {
         match self {
             Self::Plain { pool, head } => {
-                let (head, body) = plain::post(pool, head, &body).await?;
+                let (head, body) = plain::post(pool, head, more, &body).await?;
                 Ok(Response { status: head.status, headers: head.headers, body: Body::Plain(body) })
             }
             Self::Secure { pool, uri, headers } => {
@@ -165,6 +166,7 @@ impl Endpoint {
                 *request.method_mut() = Method::POST;
                 *request.uri_mut() = uri.clone();
                 *request.headers_mut() = headers.clone();
+                request.headers_mut().extend(more.clone());
                 let (head, body) = pool.request(request).await?.into_parts();
                 let body = Body::Secure(BodyDataStream::new(body));
                 Ok(Response { status: head.status, headers: head.headers, body })

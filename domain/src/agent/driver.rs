@@ -68,7 +68,9 @@ async fn call_all(turn: &Turn, planned: Vec<PlannedCall>, ports: &Ports, emitter
         running.push(async move {
             let began = ports.clock.moment();
             let outcome = match planned.plan {
-                Plan::Call(tool, arguments) => ports.tools.call(&tool, &arguments, turn.request().deadline).await,
+                Plan::Call(tool, arguments) => {
+                    ports.tools.call(&planned.call.id, &tool, &arguments, turn.request().deadline).await
+                }
                 Plan::Refuse { outcome, .. } => outcome,
             };
             let took = ports.clock.moment().since(began);

@@ -26,8 +26,8 @@ pub trait ToolPort: Send + Sync {
     /// `deadline` or after the implementation's own bound on a start.
     async fn started(&self, deadline: Moment);
 
-    /// Calls a tool of a catalogue with a JSON object.
-    async fn call(&self, tool: &Tool, arguments: &RawValue, deadline: Moment) -> ToolOutcome;
+    /// Calls a tool of a catalogue with a JSON object. `id` is the model's name for the call.
+    async fn call(&self, id: &str, tool: &Tool, arguments: &RawValue, deadline: Moment) -> ToolOutcome;
 }
 
 /// A tool as a server offers it and as the model knows it.
@@ -213,7 +213,7 @@ impl ToolPort for NoTools {
 
     async fn started(&self, _deadline: Moment) {}
 
-    async fn call(&self, tool: &Tool, _arguments: &RawValue, _deadline: Moment) -> ToolOutcome {
+    async fn call(&self, _id: &str, tool: &Tool, _arguments: &RawValue, _deadline: Moment) -> ToolOutcome {
         ToolOutcome::error(format!("There is no tool {}.", tool.function))
     }
 }

@@ -204,7 +204,7 @@ impl ToolPort for ScriptedTools {
         }
     }
 
-    async fn call(&self, tool: &Tool, arguments: &RawValue, deadline: Moment) -> ToolOutcome {
+    async fn call(&self, _id: &str, tool: &Tool, arguments: &RawValue, deadline: Moment) -> ToolOutcome {
         let behaviour = {
             let mut state = self.lock();
             state.calls.push(format!("{}.{}({})", tool.server, tool.name, arguments.get()));

@@ -94,7 +94,7 @@ fn both_together_load_with_dotenv_on_top() {
 fn a_build_without_their_backends_says_which_are_missing() {
     let directory = Directory::new(&[(".env", DOTENV), ("mcp_agent.config.yaml", MCP)]);
     let sources = Sources::gather(Flags::default(), Values::environment([]), &directory.0);
-    let built_in = BuiltIn { redis: false, mysql: false, mongodb: false };
+    let built_in = BuiltIn { redis: false, mysql: false, mongodb: false, otel: false };
     let problems = lines(Settings::load(&sources, &built_in));
     let subjects: Vec<_> = problems.iter().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(subjects, ["REDIS_URL", "HISTORY_STORAGE_BACKEND"]);

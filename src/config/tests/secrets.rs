@@ -89,7 +89,15 @@ fn the_secrets_are_these() {
     };
     assert_eq!(
         of(Secrecy::Secret),
-        ["OPENROUTER_KEY", "OPENAI_API_KEY", "MCP_API_KEY", "ADMIN_TOKEN", "API_KEYS", "HISTORY_MYSQL_PASSWORD"]
+        [
+            "OPENROUTER_KEY",
+            "OPENAI_API_KEY",
+            "MCP_API_KEY",
+            "ADMIN_TOKEN",
+            "API_KEYS",
+            "HISTORY_MYSQL_PASSWORD",
+            "OTEL_EXPORTER_OTLP_HEADERS"
+        ]
     );
     let urls = [
         "OPENROUTER_BASE_URL",
@@ -98,11 +106,14 @@ fn the_secrets_are_these() {
         "REDIS_URL",
         "HISTORY_MONGODB_URI",
         "HISTORY_REDIS_URL",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     ];
     assert_eq!(of(Secrecy::Url), urls);
     for variable in variables() {
-        let sounds_secret =
-            ["KEY", "TOKEN", "PASSWORD", "SECRET", "URL", "URI"].iter().any(|word| variable.name.contains(word));
+        let sounds_secret = ["KEY", "TOKEN", "PASSWORD", "SECRET", "URL", "URI", "ENDPOINT", "HEADERS"]
+            .iter()
+            .any(|word| variable.name.contains(word));
         assert_eq!(sounds_secret, variable.secrecy != Secrecy::Open, "{}", variable.name);
     }
 }
@@ -117,6 +128,9 @@ fn full() -> Vec<(&'static str, String)> {
         ("ADMIN_TOKEN", KEY.to_owned()),
         ("API_KEYS", format!("a{KEY},b{KEY}")),
         ("HISTORY_MYSQL_PASSWORD", KEY.to_owned()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization=Bearer%20{KEY}")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", url("http")),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("https://user:{KEY}@host/v1/traces?token={KEY}")),
         ("OPENROUTER_BASE_URL", url("https")),
         ("OPENAI_BASE_URL", url("http")),
         ("MCP_SERVER_URL", format!("https://host/mcp?token={KEY}")),

@@ -163,7 +163,7 @@ fn sessions_and_messages_are_not_kept_in_one_table() {
 
 #[test]
 fn what_is_not_in_the_build_is_refused_by_name() {
-    let none = BuiltIn { redis: false, mysql: false, mongodb: false };
+    let none = BuiltIn { redis: false, mysql: false, mongodb: false, otel: false };
     let refused = |pairs: &[(&str, &str)], built_in: BuiltIn| {
         let sources = Sources::in_memory([Values::environment(pairs.iter().copied())]);
         lines(Settings::load(&sources, &built_in))
@@ -179,6 +179,16 @@ fn what_is_not_in_the_build_is_refused_by_name() {
             BuiltIn { mongodb: true, ..none },
             ("HISTORY_STORAGE_BACKEND", "mongodb"),
         ),
+        (
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4318")],
+            BuiltIn { otel: true, ..none },
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel"),
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://h:4318/v1/traces")],
+            BuiltIn { otel: true, ..none },
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "otel"),
+        ),
     ];
     for (pairs, enough, (variable, feature)) in cases {
         let problems = refused(pairs, none);
@@ -190,7 +200,12 @@ fn what_is_not_in_the_build_is_refused_by_name() {
         assert!(problems[0].contains(&format!("the feature `{feature}`")), "{problems:?}");
         assert!(refused(pairs, enough).is_empty(), "{pairs:?} needs nothing else");
     }
-    let unused = [("MCP_AGENT_CONFIG", "mcp.yaml"), ("HISTORY_REDIS_URL", "redis://h"), ("MCP_AGENT_SERVERS", "none")];
+    let unused = [
+        ("MCP_AGENT_CONFIG", "mcp.yaml"),
+        ("HISTORY_REDIS_URL", "redis://h"),
+        ("MCP_AGENT_SERVERS", "none"),
+        ("OTEL_SERVICE_NAME", "chat"),
+    ];
     assert!(refused(&unused, none).is_empty(), "settings of what is not chosen are fine");
 }
 

@@ -62,6 +62,13 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("OPENROUTER_BASE_URL", "https://openrouter.ai/api/v1"),
     ("OPENROUTER_KEY", ""),
     ("OPENROUTER_MODEL", "openrouter/auto"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+    ("OTEL_EXPORTER_OTLP_HEADERS", ""),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""),
+    ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "false"),
+    ("OTEL_SERVICE_NAME", "chat-agent"),
+    ("OTEL_TRACES_SAMPLER", "parentbased_always_on"),
+    ("OTEL_TRACES_SAMPLER_ARG", "1"),
     ("PORT", "8000"),
     ("PROVIDER_TIMEOUT_SECONDS", "30"),
     ("RATE_BURST", "5"),
@@ -106,6 +113,8 @@ fn the_defaults_become_settings() {
     assert_eq!(settings.memory.session_ttl, Some(Duration::from_secs(604_800)));
     assert!(settings.access.admin_token.is_none() && settings.access.api_keys.is_empty());
     assert_eq!(settings.history.backend.name(), "none");
+    assert!(settings.traces.endpoint.is_none() && !settings.traces.contents);
+    assert_eq!(settings.traces.sampling, Sampling { follow_parent: true, share: 1.0 });
     assert_eq!(settings.log, Log { level: LogLevel::Info, format: LogFormat::Json });
 }
 

@@ -25,7 +25,7 @@ async fn the_dashboard_shows_all_that_is_told_and_nothing_else() {
         let title = text(&panel["title"]);
         assert!(panel["description"].is_string(), "{title} explains itself");
         for target in array(&panel["targets"]) {
-            let known = judge(&told, text(&target["expr"]), &title, &mut asked);
+            let known = judge(&told, text(&target["expr"]), title, &mut asked);
             for label in legend(target["legendFormat"].as_str().unwrap_or_default()) {
                 assert!(known.contains(label), "{title} shows the label {label}, which none of its metrics has");
             }

@@ -11,9 +11,12 @@ use std::{
 };
 
 use chat_domain::{
-    conformance_tests, message::ToolOutcome, ports::tools::ToolPort, testing::conformance::tools::Subject,
+    conformance_tests,
+    message::ToolOutcome,
+    ports::{Propagation, tools::ToolPort},
+    testing::conformance::tools::Subject,
 };
-use chat_mcp::{Phase, ServerConfig, Transport};
+use chat_mcp::{McpConfig, Phase, ServerConfig, Transport};
 use chat_test_support::assert_eventually;
 use http_body_util::{BodyExt, Empty};
 use hyper::{header::AUTHORIZATION, service::service_fn};
@@ -74,7 +77,7 @@ impl ServerHandler for Tools {
         let schema: JsonObject = serde_json::from_value(json!({"type": "object"})).expect("an object");
         let schema = Arc::new(schema);
         let more = (0..self.more.load(Ordering::Relaxed)).map(|number| format!("new_{number}"));
-        let names = ["echo", "fail", "hang", "meet", "big", "add"].map(str::to_owned).into_iter().chain(more);
+        let names = ["echo", "fail", "hang", "meet", "big", "add", "trace"].map(str::to_owned).into_iter().chain(more);
         let tools = names.map(|name| Tool::new(name, "a tool", schema.clone())).collect();
         Ok(ListToolsResult::with_all_items(tools))
     }
@@ -101,6 +104,7 @@ impl ServerHandler for Tools {
                 self.meeting.wait().await;
                 ok("met")
             }
+            "trace" => ok(context.meta.get("traceparent").and_then(|value| value.as_str()).unwrap_or("none")),
             "big" => ok(&"x".repeat(RESULT_MAX * 3)),
             "add" => {
                 self.more.fetch_add(1, Ordering::Relaxed);
@@ -250,7 +254,7 @@ async fn a_server_that_is_away_is_down_and_comes_back_by_itself() {
     assert!(outcome.is_error, "{outcome:?}");
     assert_eventually!(scene.phase("one") == Phase::Down, PATIENCE);
     assert_eventually!(!scene.tools.catalogue().absent().is_empty(), PATIENCE);
-    assert_eq!(scene.tools.catalogue().absent()[0].last_known.len(), 6);
+    assert_eq!(scene.tools.catalogue().absent()[0].last_known.len(), 7);
     let error = scene.status("one").last_error.expect("an error").to_string();
     assert_eq!(error, "the handshake failed: the connection was refused");
     let _server = again(gone).await;
@@ -277,6 +281,21 @@ async fn changed_tools_are_seen_in_both_generations() {
         let scene = Scene::started(vec![server.config("one")]).await;
         assert!(!scene.call("one_add", json!({})).await.is_error);
         assert_eventually!(scene.functions().contains(&"one_new_0".to_owned()), Duration::from_secs(10));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ties_a_call_to_its_trace_reaches_both_generations() {
+    for newest_only in [false, true] {
+        let server = HttpServer::start(newest_only).await;
+        for (propagation, seen) in [
+            (Propagation::new(|| vec![("traceparent", "00-1-2-01".to_owned())]), "00-1-2-01"),
+            (Propagation::default(), "none"),
+        ] {
+            let scene = Scene::of(McpConfig { propagation, ..config(vec![server.config("one")]) });
+            scene.tools.started(scene.clock.moment().plus(PATIENCE)).await;
+            assert_eq!(scene.call("one_trace", json!({})).await, ToolOutcome::ok(seen), "newest: {newest_only}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{ffi::OsString, fs, path::PathBuf, sync::Arc, time::Duration};
 use chat_domain::{
     message::ToolOutcome,
     ports::{
-        Clock, NoObserver,
+        Clock, NoObserver, Propagation,
         tools::{Tool, ToolPort},
     },
 };
@@ -55,6 +55,7 @@ pub(crate) fn config(servers: Vec<ServerConfig>) -> McpConfig {
         result_max_bytes: RESULT_MAX,
         log_stderr: false,
         environment: vec![("PATH".into(), search_path()), ("LANG".into(), OsString::from("C.UTF-8"))],
+        propagation: Propagation::default(),
         guard: None,
     }
 }
@@ -109,7 +110,7 @@ impl Scene {
 
     pub(crate) async fn call_tool(&self, tool: &Tool, arguments: Value) -> ToolOutcome {
         let arguments = to_raw_value(&arguments).expect("JSON");
-        self.tools.call(tool, &arguments, self.clock.moment().plus(PATIENCE)).await
+        self.tools.call("call_1", tool, &arguments, self.clock.moment().plus(PATIENCE)).await
     }
 
     pub(crate) fn journal(&self) -> PathBuf {

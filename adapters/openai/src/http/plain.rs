@@ -40,16 +40,28 @@ pub(super) fn request_head(uri: &Uri, by_proxy: bool, headers: &HeaderMap) -> Bo
     // A proxy has to be told the host as well.
     let target = if by_proxy { uri.to_string() } else { path.to_owned() };
     let mut head = format!("POST {target} HTTP/1.1\r\n").into_bytes();
-    for (name, value) in headers {
-        head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-    }
+    write_headers(&mut head, headers);
     head.extend_from_slice(b"content-length: ");
     head.into()
 }
 
-/// Posts a body; resolves with the head of the answer. Dropping it, or the body it gives, closes the connection.
-pub(super) async fn post(pool: &Arc<Pool>, head: &[u8], body: &[u8]) -> Result<(Head, Body), TransportError> {
-    let head = [head, body.len().to_string().as_bytes(), b"\r\n\r\n"].concat();
+fn write_headers(head: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+}
+
+/// Posts a body, with these headers besides; resolves with the head of the answer. Dropping it, or the body it gives,
+/// closes the connection.
+pub(super) async fn post(
+    pool: &Arc<Pool>,
+    head: &[u8],
+    more: &HeaderMap,
+    body: &[u8],
+) -> Result<(Head, Body), TransportError> {
+    let mut head = [head, body.len().to_string().as_bytes(), b"\r\n"].concat();
+    write_headers(&mut head, more);
+    head.extend_from_slice(b"\r\n");
     loop {
         let mut connection = pool.take().await?;
         let sent = match send(&mut connection.tcp, &head, body).await {

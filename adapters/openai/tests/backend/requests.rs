@@ -1,12 +1,16 @@
 //! What the endpoint sees, to the letter.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use chat_domain::{
     agent::window::{PastRounds, Window},
     message::{FinishedCall, Role, Round, ToolCall, ToolOutcome},
     options::{CompletionOptions, OptionPolicy},
     ports::{
+        Propagation,
         llm::{Delivery, LlmPort, LlmRequest, ToolChoice},
         tools::{Tool, ToolCatalogue},
     },
@@ -88,6 +92,25 @@ async fn the_head_of_a_request_says_who_asks_for_what() {
         assert_eq!(seen.headers.get("x-title").map(|title| title.as_bytes()), Some("گفتگو".as_bytes()));
         assert_eq!(seen.header("content-length"), Some(seen.raw.len().to_string().as_str()));
         assert_eq!(seen.wants_stream(), delivery == Delivery::Streamed);
+    }
+}
+
+#[tokio::test]
+async fn what_ties_a_call_to_its_trace_is_asked_for_each_call_and_sent_with_it() {
+    let upstream = Upstream::start().await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let propagation = Propagation::new(move || {
+        let call = calls.fetch_add(1, Ordering::Relaxed);
+        vec![("traceparent", format!("call {call}")), ("tracestate", "a\r\nforged: header".to_owned())]
+    });
+    let llm = llm_with(OpenAiConfig { propagation, ..config(upstream.base_url(), PATIENT) });
+    for (call, delivery) in BOTH.into_iter().enumerate() {
+        ask(&llm, delivery).await.expect("an answer");
+        let seen = upstream.last_request();
+        assert_eq!(seen.header("traceparent"), Some(format!("call {call}").as_str()));
+        assert_eq!((seen.header("tracestate"), seen.header("forged")), (None, None), "what no header can carry");
+        assert_eq!(seen.bearer(), Some(KEY));
+        assert_eq!(seen.header("content-length"), Some(seen.raw.len().to_string().as_str()));
     }
 }
 

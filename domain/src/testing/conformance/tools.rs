@@ -46,7 +46,7 @@ impl Subject {
 
     async fn call(&self, tool: &Tool, arguments: serde_json::Value, deadline: Moment) -> ToolOutcome {
         let arguments = raw(&arguments);
-        soon(&*self.clock, "an outcome", self.port.call(tool, &arguments, deadline)).await
+        soon(&*self.clock, "an outcome", self.port.call("call_1", tool, &arguments, deadline)).await
     }
 }
 
@@ -136,7 +136,7 @@ pub async fn dropping_a_call_cancels_it(make: impl AsyncFn() -> Subject) {
     let it = make().await;
     let before = (it.cancelled)();
     let (tool, arguments) = (it.tool("hang"), raw(&json!({})));
-    let mut call = it.port.call(&tool, &arguments, it.later());
+    let mut call = it.port.call("call_1", &tool, &arguments, it.later());
     not_yet(&*it.clock, "an outcome", &mut call).await;
     drop(call);
     eventually(&*it.clock, "the cancellation", async || (it.cancelled)() == before + 1).await;

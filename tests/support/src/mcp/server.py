@@ -176,6 +176,9 @@ def answer(message):
                 result["nextCursor"] = str(start + 50)
         elif method == "tools/call":
             journal("call " + params["name"])
+            for name, value in sorted((params.get("_meta") or {}).items()):
+                if name.startswith("trace"):
+                    journal(f"{name} {value}")
             if args.refuse_calls:
                 send({"id": call_id, "error": {"code": -32000, "message": args.refuse_calls}})
                 return
