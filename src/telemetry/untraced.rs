@@ -46,7 +46,7 @@ impl Tracing {
 
     /// A request that has come in.
     pub fn request<'a>(&self, _: &Parts, _: impl FnOnce() -> Option<&'a str>) -> RequestSpan {
-        RequestSpan
+        RequestSpan(())
     }
 
     /// Nothing to end.
@@ -55,7 +55,7 @@ impl Tracing {
 
 /// A request's span: none.
 #[derive(Clone, Default)]
-pub struct RequestSpan;
+pub struct RequestSpan(());
 
 /// Nothing to leave.
 pub(super) struct Attached;

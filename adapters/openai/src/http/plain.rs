@@ -59,9 +59,9 @@ pub(super) async fn post(
     more: &HeaderMap,
     body: &[u8],
 ) -> Result<(Head, Body), TransportError> {
-    let mut head = [head, body.len().to_string().as_bytes(), b"\r\n"].concat();
-    write_headers(&mut head, more);
-    head.extend_from_slice(b"\r\n");
+    let mut own = Vec::new();
+    write_headers(&mut own, more);
+    let head = [head, body.len().to_string().as_bytes(), b"\r\n", &own, b"\r\n"].concat();
     loop {
         let mut connection = pool.take().await?;
         let sent = match send(&mut connection.tcp, &head, body).await {
