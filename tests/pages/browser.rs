@@ -10,7 +10,6 @@ use chat_test_support::browser::{BrowserPlace, Driver, axe};
 use fantoccini::{
     Client, ClientBuilder, Locator,
     elements::Element,
-    key::Key,
     wd::{Capabilities, WebDriverCompatibleCommand},
 };
 use futures_util::FutureExt;
