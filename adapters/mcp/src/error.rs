@@ -36,7 +36,9 @@ pub enum BuildError {
 /// Why a server cannot be talked to.
 #[derive(Debug, Error)]
 pub(crate) enum ConnectError {
-    #[error("the command {0} was not found in PATH")]
+    #[error(
+        "the command {0} was not found in PATH; in a container, use the image's target `tools`, which has npx and uvx"
+    )]
     CommandNotFound(String),
     #[error("the working directory {0} does not exist")]
     NoDirectory(String),

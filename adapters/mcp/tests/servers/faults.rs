@@ -36,7 +36,11 @@ async fn beside_a_good_one(bad: chat_mcp::ServerConfig) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_binary() {
     let error = beside_a_good_one(command("bad", "no-such-command-anywhere", vec![])).await;
-    assert_eq!(error, "the command no-such-command-anywhere was not found in PATH");
+    assert_eq!(
+        error,
+        "the command no-such-command-anywhere was not found in PATH; in a container, use the image's target `tools`, which \
+         has npx and uvx"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
