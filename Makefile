@@ -1,5 +1,5 @@
 # What a user runs is what CI runs.
-.PHONY: help run test check check-full bench fmt openapi setup
+.PHONY: help run test test-docker check check-full bench fmt openapi setup
 .DEFAULT_GOAL := help
 
 # The crates, each checked alone: a workspace build unifies features and hides missing ones.
@@ -21,6 +21,9 @@ test: setup ## Run all tests; installs what they need on Debian, elsewhere says 
 	cargo test --workspace --doc
 	target/debug/chat-agent openapi --check openapi/chat-agent.json
 	tests/schemathesis.sh 25
+
+test-docker: ## Build the container images, and run them as docker/README.md says. Takes as long as two release builds.
+	tests/docker.sh
 
 check: ## Format, lints, documentation, dependency rules, feature sets.
 	cargo fmt --all --check

@@ -44,7 +44,7 @@ compose_runs() {
     check "a session outlives a restart of all" true
 
     say "docker compose --profile mcp"
-    check "build" in_context --profile mcp build --quiet mcp-ham3d
+    check "build" in_context --profile mcp build --quiet mcp-ham3d >"$work/build.log" 2>&1
     in_context --profile mcp up --detach mcp-ham3d >"$work/up.log" 2>&1 || fail "mcp: $(tail -n 30 "$work/up.log")"
     printf 'mcp:\n  servers:\n    ham3d:\n      url: http://mcp-ham3d:8080/mcp\n' >"$context/config/mcp_agent.config.yaml"
     echo MCP_AGENT_SERVERS=ham3d >>"$context/.env"

@@ -4,7 +4,7 @@
 
 # need COMMAND PACKAGE
 need() {
-    command -v "$1" >/dev/null && return
+    if command -v "$1" >/dev/null; then return; fi
     command -v apt-get >/dev/null || fail "$1 is missing: install it with your system's package manager"
     say "installing $2 (for $1)"
     [ -n "${updated:-}" ] || { apt-get update -qq && updated=1; } || true
@@ -30,8 +30,8 @@ use_engine() {
     need podman podman
     need crun crun
     need debootstrap debootstrap
-    need netavark netavark
-    need aardvark-dns aardvark-dns
+    need /usr/lib/podman/netavark netavark
+    need /usr/lib/podman/aardvark-dns aardvark-dns
     need iptables iptables
     need catatonit catatonit
     # crun knows one generation of control groups at a time.
