@@ -95,6 +95,8 @@ pub(crate) enum PhaseName {
     Streams64,
     /// Turns with one tool call, beside a bare MCP client
     Tools,
+    /// JSON turns over 64 connections with sessions in Redis, and with history in Redis and MySQL
+    Storage,
     /// 10,000 sessions, 64 clients for a minute
     Soak,
 }
@@ -138,5 +140,25 @@ impl PhaseName {
     /// Its name on the command line and in the figures.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(arguments: &[&str]) -> Vec<PhaseName> {
+        let cli = Cli::try_parse_from([&["chat-bench"], arguments].concat()).expect("a good command line");
+        PhaseName::value_variants().iter().copied().filter(|phase| cli.wants(*phase)).collect()
+    }
+
+    #[test]
+    fn every_phase_but_the_long_run_is_wanted_unless_some_are_named() {
+        assert_eq!(wanted(&["--only", "storage"]), [PhaseName::Storage]);
+        assert_eq!(wanted(&["--only", "storage", "--only", "turns-64"]), [PhaseName::Turns64, PhaseName::Storage]);
+        assert_eq!(wanted(&["--soak", "--only", "storage"]), [PhaseName::Storage, PhaseName::Soak]);
+        let all = wanted(&[]);
+        assert!(all.contains(&PhaseName::Storage) && !all.contains(&PhaseName::Soak), "{all:?}");
+        assert!(Cli::try_parse_from(["chat-bench", "--only", "disks"]).is_err());
     }
 }

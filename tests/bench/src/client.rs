@@ -17,29 +17,36 @@ use crate::Failure;
 /// A request that takes longer has hung.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+const JSON: &str = "application/json";
+
 /// What is asked, on whatever connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) body: Bytes,
-    pub(crate) stream: bool,
+    pub(crate) accept: &'static str,
 }
 
 impl Ask {
     /// A POST of JSON.
     pub(crate) fn post(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self { method: Method::POST, path: path.into(), body: body.into(), stream: false }
+        Self { method: Method::POST, path: path.into(), body: body.into(), accept: JSON }
     }
 
     /// A GET.
     pub(crate) fn get(path: &str) -> Self {
-        Self { method: Method::GET, path: path.to_owned(), body: Bytes::new(), stream: false }
+        Self { method: Method::GET, path: path.to_owned(), body: Bytes::new(), accept: JSON }
     }
 
     /// The same, asking for Server-Sent Events.
     pub(crate) fn streamed(self, stream: bool) -> Self {
-        Self { stream, ..self }
+        if stream { self.accepting("text/event-stream") } else { self }
+    }
+
+    /// The same, asking for an answer of this type.
+    pub(crate) fn accepting(self, accept: &'static str) -> Self {
+        Self { accept, ..self }
     }
 }
 
@@ -83,13 +90,12 @@ impl Connection {
     }
 
     async fn exchange_patiently(&mut self, ask: Ask) -> Result<Exchange, Failure> {
-        let accept = if ask.stream { "text/event-stream" } else { "application/json" };
         let request = Request::builder()
             .method(ask.method)
             .uri(ask.path)
             .header(HOST, &self.host)
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, accept)
+            .header(CONTENT_TYPE, JSON)
+            .header(ACCEPT, ask.accept)
             .header(AUTHORIZATION, "Bearer bench")
             .body(Full::new(ask.body))?;
         self.sender.ready().await?;

@@ -47,7 +47,9 @@ fn bench(cli: &Cli) -> ExitCode {
                 return complain(&failure);
             }
             if report.has_errors() {
-                return complain(&"some answers were wrong: the figures above are worth nothing".into());
+                return complain(
+                    &"some answers were wrong or not archived: the figures above are worth nothing".into(),
+                );
             }
             if cli.check && report.missed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }

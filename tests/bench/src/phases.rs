@@ -2,6 +2,7 @@
 
 mod at_rest;
 mod soak;
+mod storage;
 mod tools;
 mod under_load;
 
@@ -74,6 +75,9 @@ async fn measure(cli: &Cli) -> Result<Report, Failure> {
     under_load::run(&stage, &mut report).await?;
     if cli.wants(PhaseName::Tools) {
         tools::run(&stage, &mut report).await?;
+    }
+    if cli.wants(PhaseName::Storage) && !cli.references_only {
+        storage::run(&stage, &mut report).await?;
     }
     if cli.wants(PhaseName::Soak) && !cli.references_only {
         soak::run(&stage, &mut report).await?;

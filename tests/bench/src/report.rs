@@ -9,7 +9,10 @@ use serde_json::{Map, Value};
 use crate::Failure;
 use crate::machine::Machine;
 use crate::rounds::{Figures, Rounds};
-use crate::targets::{BARE_CLIENT, Limit, NGINX, PASSTHROUGH, SERVICE, SSE_PROXY, TOOLLESS, Target};
+use crate::targets::{
+    BARE_CLIENT, Limit, MYSQL_HISTORY, NGINX, ON_REDIS, PASSTHROUGH, REDIS_HISTORY, SERVICE, SSE_PROXY, TOOLLESS,
+    Target,
+};
 
 /// Everything that was found out.
 #[derive(Debug, Serialize)]
@@ -99,7 +102,19 @@ const COLUMNS: [Column; 6] = [
     ("RSS MiB", |figures| figures.rss_mib, 1),
 ];
 
-/// A phase's medians, and the service's ratios to each reference.
+/// Who is compared to whom, where both take part.
+const RATIOS: [(&str, &str); 8] = [
+    (SERVICE, NGINX),
+    (SERVICE, PASSTHROUGH),
+    (SERVICE, SSE_PROXY),
+    (SERVICE, BARE_CLIENT),
+    (SERVICE, TOOLLESS),
+    (ON_REDIS, SERVICE),
+    (REDIS_HISTORY, SERVICE),
+    (MYSQL_HISTORY, SERVICE),
+];
+
+/// A phase's medians, and the ratios to its references.
 pub(crate) fn rounds_table(title: &str, rounds: &Rounds) -> String {
     let mut table = format!("\n{title:<54}");
     for (name, ..) in COLUMNS {
@@ -114,11 +129,11 @@ pub(crate) fn rounds_table(title: &str, rounds: &Rounds) -> String {
         }
         table.push('\n');
     }
-    for reference in [NGINX, PASSTHROUGH, SSE_PROXY, BARE_CLIENT, TOOLLESS] {
+    for (name, reference) in RATIOS {
         // Stalls and memory are no ratios.
-        let ratios = COLUMNS[..4].iter().map(|(_, figure, _)| rounds.ratio(SERVICE, reference, figure));
+        let ratios = COLUMNS[..4].iter().map(|(_, figure, _)| rounds.ratio(name, reference, figure));
         let Some(ratios) = ratios.collect::<Option<Vec<f64>>>() else { continue };
-        let _ = write!(table, "  {:<52}", format!("{SERVICE} ÷ {reference}"));
+        let _ = write!(table, "  {:<52}", format!("{name} ÷ {reference}"));
         for ratio in ratios {
             let _ = write!(table, " {ratio:>10.2}×");
         }
@@ -128,4 +143,48 @@ pub(crate) fn rounds_table(title: &str, rounds: &Rounds) -> String {
         let _ = writeln!(table, "  {} wrong answers, such as: {example}", rounds.errors());
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rounds::Series;
+    use crate::targets;
+
+    fn rounds(rates: &[(&'static str, f64)]) -> Rounds {
+        let figures = |turns_per_second| Figures {
+            turns: 1,
+            errors: 0,
+            turns_per_second,
+            p50_ms: 1e3 / turns_per_second,
+            p99_ms: 1.0,
+            cpu_us_per_turn: 1.0,
+            stalls_per_1000_turns: 0.0,
+            rss_mib: 1.0,
+        };
+        let series = |&(name, rate)| Series { name, rounds: vec![figures(rate)] };
+        Rounds { connections: 1, contenders: rates.iter().map(series).collect(), wrong_answer: None }
+    }
+
+    #[test]
+    fn only_those_who_took_part_are_compared() {
+        let table = rounds_table("Turns", &rounds(&[(SERVICE, 100.0), (REDIS_HISTORY, 25.0)]));
+        let ratios: Vec<&str> = table.lines().filter(|line| line.contains('÷')).collect();
+        let [ratio] = ratios[..] else { panic!("one ratio: {table}") };
+        assert!(ratio.trim_start().starts_with(&format!("{REDIS_HISTORY} ÷ {SERVICE}")), "{ratio}");
+        let figures: Vec<&str> = ratio.split_whitespace().rev().take(4).collect();
+        assert_eq!(figures, ["1.00×", "1.00×", "4.00×", "0.25×"]);
+        assert!(!rounds_table("Turns", &rounds(&[(SERVICE, 100.0)])).contains('÷'));
+    }
+
+    #[test]
+    fn a_missed_target_is_told() {
+        let mut report = Report::new();
+        assert!(!report.missed() && report.targets_table().is_empty());
+        let slow = rounds(&[(SERVICE, 100.0), (REDIS_HISTORY, 1.0)]);
+        report.add("storage".to_owned(), &(), targets::storage(&slow, Some(5.0))).expect("figures");
+        assert!(report.missed());
+        let table = report.targets_table();
+        assert_eq!(table.matches("MISSED").count(), 2, "{table}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -93,6 +93,18 @@ impl Contend for Contender {
     }
 
     async fn measure(&self, connections: usize, length: Duration) -> Result<(Figures, Option<String>), Failure> {
+        self.measure_until(connections, length, async || Ok(())).await
+    }
+}
+
+impl Contender {
+    /// Puts it under load for so long, and measures on until what it has left to do is done as well.
+    pub(crate) async fn measure_until(
+        &self,
+        connections: usize,
+        length: Duration,
+        done: impl AsyncFnOnce() -> Result<(), Failure>,
+    ) -> Result<(Figures, Option<String>), Failure> {
         let load = Load {
             address: self.address,
             connections,
@@ -100,7 +112,14 @@ impl Contend for Contender {
             status: 200,
             check: self.check.clone(),
         };
-        let measured = Figures::of(&self.tree, load.run(Some(length))).await?;
+        let load = async {
+            let mut outcome = load.run(Some(length)).await?;
+            let end = Instant::now();
+            done().await?;
+            outcome.elapsed += end.elapsed();
+            Ok(outcome)
+        };
+        let measured = Figures::of(&self.tree, load).await?;
         if let Some(log) = &self.log {
             std::fs::OpenOptions::new().write(true).open(log)?.set_len(0)?;
         }

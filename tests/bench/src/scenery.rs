@@ -1,5 +1,6 @@
 //! The other programs on the wire: what answers, and what stands in between for comparison.
 
+pub(crate) mod databases;
 pub(crate) mod echo;
 pub(crate) mod nginx;
 pub(crate) mod passthrough;

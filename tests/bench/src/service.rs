@@ -19,7 +19,7 @@ use crate::scenery::upstream::{MARK, STREAM_EVENTS, message};
 const START: Duration = Duration::from_secs(20);
 
 /// Turns until ten messages are remembered: each is a question and an answer.
-const WARM_TURNS: usize = 5;
+pub(crate) const WARM_TURNS: usize = 5;
 
 /// Connections that prepare sessions.
 const PREPARERS: usize = 32;
@@ -37,15 +37,15 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it and waits for its first answer.
     pub(crate) async fn start(binary: &Path, folder: &Path, upstream: SocketAddr) -> Result<Self, Failure> {
-        Self::start_with(binary, folder, &format!("http://{upstream}/v1"), None).await
+        Self::start_with(binary, folder, &format!("http://{upstream}/v1"), &[]).await
     }
 
-    /// Starts it with the tools of this server, if any, which the folder's configuration describes.
+    /// Starts it with further variables, in a folder whose files they may name.
     pub(crate) async fn start_with(
         binary: &Path,
         folder: &Path,
         model: &str,
-        tools: Option<&str>,
+        more: &[(&str, String)],
     ) -> Result<Self, Failure> {
         if !binary.exists() {
             let binary = binary.display();
@@ -69,7 +69,7 @@ impl Service {
                     ("PORT", "0"),
                 ])
                 .env("OPENROUTER_BASE_URL", model)
-                .envs(tools.map(|server| ("MCP_AGENT_SERVERS", server)))
+                .envs(more.iter().cloned())
                 .current_dir(folder)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -88,6 +88,14 @@ impl Service {
         };
         ask(address, Ask::get("/"), 200).await?;
         Ok(Self { process, address, started_in: start.elapsed(), log })
+    }
+
+    /// How many operations wait in its spool for the database of its history.
+    pub(crate) async fn backlog(&self) -> Result<usize, Failure> {
+        let metrics = ask(self.address, Ask::get("/metrics").accepting("text/plain"), 200).await?;
+        let metrics = String::from_utf8_lossy(&metrics.body);
+        let backlog = metrics.lines().find_map(|line| line.strip_prefix("chat_history_backlog "));
+        Ok(backlog.ok_or("/metrics does not tell the backlog")?.trim().parse::<f64>()? as usize)
     }
 
     /// Its process id.

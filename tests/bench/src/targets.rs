@@ -20,6 +20,13 @@ pub(crate) const BARE_CLIENT: &str = "rmcp alone";
 /// What a turn costs when no tool is called in it.
 pub(crate) const TOOLLESS: &str = "chat-agent without tools";
 
+/// With its sessions, their memory and its limits in Redis.
+pub(crate) const ON_REDIS: &str = "chat-agent on Redis";
+/// With its history there as well.
+pub(crate) const REDIS_HISTORY: &str = "chat-agent on Redis, history too";
+/// With its sessions in process and its history in MySQL.
+pub(crate) const MYSQL_HISTORY: &str = "chat-agent, MySQL's history";
+
 /// A figure and what it should be.
 #[derive(Debug, Serialize)]
 pub(crate) struct Target {
@@ -97,6 +104,24 @@ pub(crate) fn tool_traces(children: f64, files: f64) -> [Target; 2] {
         Target::new("A tool call: child processes come or gone", children.abs(), "", Limit::AtMost(0.0)),
         Target::new("A tool call: files more open than before", files, "", Limit::AtMost(0.0)),
     ]
+}
+
+/// Turns that are kept in databases, and how many scripts one of them is in a Redis that keeps everything.
+pub(crate) fn storage(rounds: &Rounds, scripts_per_turn: Option<f64>) -> Vec<Target> {
+    let rate = |name, title: &str, least| {
+        let measured = rounds.ratio(name, SERVICE, |figures| figures.turns_per_second)?;
+        Some(Target::new(&format!("{title}: turns/s ÷ all in process"), measured, "×", Limit::AtLeast(least)))
+    };
+    let rates = [
+        rate(ON_REDIS, "Sessions in Redis", 0.2),
+        rate(REDIS_HISTORY, "Sessions and history in Redis", 0.2),
+        rate(MYSQL_HISTORY, "History in MySQL", 0.05),
+    ];
+    let scripts = scripts_per_turn.map(|scripts| {
+        // A lease is renewed now and then, and a lost connection's commands are sent again.
+        Target::new("Sessions and history in Redis: round trips a turn", scripts, "", Limit::AtMost(4.05))
+    });
+    rates.into_iter().flatten().chain(scripts).collect()
 }
 
 /// The long run.

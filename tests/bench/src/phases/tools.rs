@@ -74,7 +74,8 @@ pub(super) async fn run(stage: &Stage<'_>, report: &mut Report) -> Result<(), Fa
     let mut services = Vec::new();
     if !stage.cli.references_only {
         let model = format!("http://{}{WITH_TOOLS}", stage.upstream);
-        let service = Service::start_with(&stage.cli.binary, &folder, &model, Some(SERVER)).await?;
+        let tools = [("MCP_AGENT_SERVERS", SERVER.to_owned())];
+        let service = Service::start_with(&stage.cli.binary, &folder, &model, &tools).await?;
         services.push(Warm::new(SERVICE, service).await?);
         services.push(Warm::new(TOOLLESS, stage.service().await?).await?);
     }
