@@ -2,7 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, UnresponsiveConfig};
+use fred::types::config::{
+    Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, TcpConfig, UnresponsiveConfig,
+};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
@@ -78,6 +80,8 @@ impl RedisConfig {
             unresponsive: UnresponsiveConfig { max_timeout: Some(UNRESPONSIVE), interval: UNRESPONSIVE / 4 },
             reconnect_on_auth_error: true,
             max_command_buffer_len: MOST_WAITING,
+            // Many turns share a connection: a command would wait until the one before it has arrived.
+            tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
             ..ConnectionConfig::default()
         };
         let performance = PerformanceConfig {
