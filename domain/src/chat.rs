@@ -145,15 +145,19 @@ impl ChatService {
         self.ports.sessions.read(id, caller).await?.ok_or(ChatError::SessionNotFound)
     }
 
-    /// Deletes a session with its memory and its history, also when only the history is left. The session's turns end.
+    /// Deletes a session with its memory and its history. The session's turns end. The archive knows no owners: what only
+    /// it still has is the operator's to delete, or anybody's where clients are not told apart.
     ///
     /// # Errors
-    /// When there is nothing to delete that the caller may know of.
+    /// When there is nothing to delete that the caller may know of, or its history could not be deleted.
     pub async fn delete(&self, id: SessionId, caller: &Caller) -> Result<(), ChatError> {
+        // Before anything is gone: a client could not ask again for the history alone.
+        self.archive.admit(Some(id)).await?;
         let (sessions, archive, caller) = (self.ports.sessions.clone(), self.archive.clone(), *caller);
         let delete = async move {
             let deletion = sessions.delete(id, &caller).await?;
-            if deletion == Deletion::Foreign {
+            let is_told_apart = matches!(caller, Caller::Client(Some(_)));
+            if deletion == Deletion::Foreign || deletion == Deletion::Missing && is_told_apart {
                 return Err(ChatError::SessionNotFound);
             }
             let was_archived = archive.forget(id, deletion == Deletion::Deleted).await?;

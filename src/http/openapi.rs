@@ -68,8 +68,17 @@ fn failures(path: &str, method: &str) -> Vec<(u16, &'static str)> {
     let is_chat = path.starts_with("/sessions");
     if is_chat {
         all.push((401, "`missing_api_key`, `invalid_api_key`: only where the operator asks for keys"));
-        all.push((429, "Too many requests of this address or key"));
+        all.push(match method {
+            "delete" => (429, "Too many requests of this address or key, or too many wrong admin tokens"),
+            _ => (429, "Too many requests of this address or key"),
+        });
         all.push((503, "`storage_unavailable`"));
+    }
+    if is_chat && method == "delete" {
+        all.push((
+            401,
+            "`missing_api_key`, `invalid_api_key`: only where the operator asks for keys; `invalid_admin_token`",
+        ));
     }
     if path.starts_with("/admin") {
         all.push((401, "`missing_admin_token`, `invalid_admin_token`"));
@@ -116,6 +125,9 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     let request_id = json!({ "description": "What identifies the request: the client's own, or a new one.", "schema": { "type": "string" } });
     if path.starts_with("/sessions") {
         operation["security"] = json!([{}, { "ApiKey": [] }]);
+        if method == "delete" {
+            operation["security"] = json!([{}, { "ApiKey": [] }, { "AdminToken": [] }]);
+        }
     }
     if path.starts_with("/admin") {
         operation["security"] = json!([{ "AdminToken": [] }]);

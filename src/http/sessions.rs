@@ -82,7 +82,8 @@ impl SessionsApi {
 
     /// Delete a session, its memory and its history
     ///
-    /// Messages of it that are being answered end with `session_not_found`.
+    /// Messages of it that are being answered end with `session_not_found`. With `X-Admin-Token` any session is deleted,
+    /// whoever's it is, and no client's key is needed. Where clients have keys, only so is a session that has expired.
     #[oai(path = "/sessions/:session_id", method = "delete", operation_id = "deleteSession")]
     async fn delete(&self, request: &Request, session_id: Path<Uuid>) -> Result<Deleted> {
         let id = SessionId(session_id.0);

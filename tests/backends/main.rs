@@ -10,6 +10,7 @@ mod faults;
 mod frozen;
 mod load;
 mod outage;
+mod owners;
 mod replicas;
 mod scene;
 mod shared;

@@ -83,6 +83,11 @@ impl Guesses {
     }
 }
 
+/// Whether a token is shown that could be the operator's; [`check_admin`] tells whether it is.
+pub(super) fn shows_admin_token(context: &Context, headers: &HeaderMap) -> bool {
+    context.admin_token.is_some() && headers.get(X_ADMIN_TOKEN).is_some_and(|shown| !shown.is_empty())
+}
+
 /// The operator's token: off, missing, wrong, in this order. Who shows a wrong one is limited.
 pub(super) async fn check_admin(
     context: &Context,

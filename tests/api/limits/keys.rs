@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{BEHIND_A_PROXY, NEVER_REFILLED, from, tokens};
-use crate::scene::{NO_SESSION, Scene, assert_error, assert_rate_limited, message, operations};
+use crate::scene::{NO_SESSION, Scene, TOKEN, assert_error, assert_rate_limited, message, operations};
 
 const KEYS: (&str, &str) = ("API_KEYS", "key-one, key-two");
 
@@ -76,6 +76,40 @@ async fn a_session_is_its_keys_alone() {
     let history = owner.get(&path).await.expect(200).body["history"].clone();
     assert_eq!(history.as_array().map(Vec::len), Some(2));
     bearer.delete(&path).await.expect(204);
+}
+
+#[tokio::test]
+async fn the_operator_deletes_without_a_key_and_a_wrong_token_is_a_guess() {
+    let slow = [KEYS, NEVER_REFILLED, BEHIND_A_PROXY, ("RATE_BURST", "3")];
+    let (scene, operator) = Scene::with_operator(&slow).await;
+    let sessions = [
+        with_key(&from(&scene.client, "203.0.113.1"), "key-one").create_session().await,
+        with_key(&from(&scene.client, "203.0.113.1"), "key-two").create_session().await,
+    ];
+    // Limits of clients are not the operator's; and the token opens nothing but this.
+    let operator = from(&operator, "203.0.113.2");
+    for _ in 0..5 {
+        assert_error(&operator.delete(&format!("/sessions/{NO_SESSION}")).await, 404, "session_not_found");
+    }
+    operator.delete(&format!("/sessions/{}", sessions[0])).await.expect(204);
+    assert_error(&operator.get(&format!("/sessions/{}", sessions[1])).await, 401, "missing_api_key");
+    assert_error(&operator.say(&sessions[1], "hello").await, 401, "missing_api_key");
+
+    // An empty one is none.
+    let path = format!("/sessions/{}", sessions[1]);
+    let empty = from(&scene.client, "203.0.113.3").with_header("x-admin-token", "");
+    assert_error(&empty.delete(&path).await, 401, "missing_api_key");
+    // Whatever key is shown beside it, a wrong token is refused, and may not be tried at any speed.
+    let guesser = with_key(&from(&scene.client, "203.0.113.4"), "key-two").with_header("x-admin-token", "sentinel");
+    for _ in 0..10 {
+        let answer = guesser.delete(&path).await;
+        assert_error(&answer, 401, "invalid_admin_token");
+        assert!(!answer.text.contains("sentinel"), "{}", answer.text);
+    }
+    assert_rate_limited(&guesser.delete(&path).await);
+    let right = from(&scene.client, "203.0.113.4").with_header("x-admin-token", TOKEN);
+    assert_rate_limited(&right.delete(&path).await);
+    with_key(&from(&scene.client, "203.0.113.5"), "key-two").get(&path).await.expect(200);
 }
 
 #[tokio::test]

@@ -99,14 +99,36 @@ async fn deleting_takes_session_memory_and_archive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_only_the_archive_still_has_can_be_deleted() {
-    let house = house();
-    let id = house.session().await;
-    house.say(id, "hi").await;
-    // The session has expired.
+async fn what_only_the_archive_still_has_can_be_deleted_by_whoever_is_no_stranger_to_it() {
     use crate::ports::sessions::SessionStore;
-    house.sessions.delete(id, &Caller::Operator).await.expect("gone");
-    house.service.delete(id, &ANYBODY).await.expect("deleted");
+    for (caller, may_delete) in [(ANYBODY, true), (Caller::Operator, true), (ALICE, false), (BOB, false)] {
+        let house = house();
+        let id = house.service.create(NewSession::default(), &ALICE).await.expect("a session").id;
+        // The session has expired.
+        house.sessions.delete(id, &Caller::Operator).await.expect("gone");
+        let deleted = house.service.delete(id, &caller).await;
+        if may_delete {
+            deleted.expect("deleted");
+        } else {
+            assert!(matches!(deleted, Err(ChatError::SessionNotFound)), "{caller:?}: {deleted:?}");
+        }
+        assert_eq!(house.history.contents(id).is_none(), may_delete, "{caller:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_history_cannot_be_deleted_stays() {
+    let mut plan = Plan::new([Reply::text("hello")]);
+    plan.spool_room = 0;
+    let house = plan.build();
+    let id = house.service.create(NewSession::default(), &ALICE).await.expect("a session").id;
+    house.history.set_mode(HistoryMode::Down);
+    assert!(house.service.create(NewSession::default(), &ALICE).await.is_err(), "now it is known");
+    let deleted = house.service.delete(id, &ALICE).await;
+    assert!(matches!(deleted, Err(ChatError::Storage(_))), "{deleted:?}");
+    house.history.set_mode(HistoryMode::Up);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    house.service.delete(id, &ALICE).await.expect("asked again");
     assert_eq!(house.history.contents(id), None);
 }
 
