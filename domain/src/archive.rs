@@ -64,6 +64,8 @@ struct State {
     answered: Option<Moment>,
     /// Nothing can be kept: how that showed, and when it was last tried.
     refusing: Option<(String, Moment)>,
+    /// Records that this process has laid aside for good.
+    dead_letters: usize,
     /// When the spool last took something, or was found able to.
     spool_took: Option<Moment>,
 }
@@ -192,7 +194,14 @@ impl Archive {
             since: state.away.as_ref().map(|(since, _)| *since),
             last_error: error.cloned(),
             backlog: Some(state.backlog as u64),
-            note: (!self.is_durable()).then_some("the spool is in memory: not durable"),
+            note: match (self.is_durable(), state.dead_letters > 0) {
+                (true, false) => None,
+                (true, true) => Some("records were refused for good: see the dead letters"),
+                (false, false) => Some("the spool is in memory: not durable"),
+                (false, true) => {
+                    Some("the spool is in memory: not durable; records were refused for good: see the log")
+                }
+            },
         })
     }
 }
@@ -204,11 +213,10 @@ impl Archive {
         let inner = self.0.as_ref()?;
         let mut health = self.health()?;
         if health.state == HealthState::Up
-            && let Err(HistoryError::Unavailable(error) | HistoryError::Permanent(error)) =
-                inner.ping(inner.clock.moment().plus(PING_PATIENCE)).await
+            && let Err(error) = inner.ping(inner.clock.moment().plus(PING_PATIENCE)).await
         {
+            health.last_error = Some(error.cause().to_string());
             health.state = HealthState::Degraded;
-            health.last_error = Some(error.to_string());
         }
         Some(health)
     }
@@ -281,6 +289,7 @@ impl Inner {
     }
 
     async fn bury(&self, id: SpoolId, reason: &BoxError) {
+        self.state().dead_letters += 1;
         tracing::error!(error = %reason, "history database refuses a record for good: kept as a dead letter");
         self.observer.dead_letter();
         if let Err(error) = self.spool.bury(id, &reason.to_string()).await {

@@ -212,6 +212,7 @@ async fn a_record_that_can_never_be_written_is_laid_aside_and_blocks_nobody() {
     it.record(&good, 1).await;
     assert_eq!((it.spooled(), it.spool.dead().len(), it.state()), (0, 1, (HealthState::Up, 0)));
     assert_eq!(it.observer.take(), [Seen::DeadLetter]);
+    assert!(it.health().note.expect("a note").contains("not durable; records were refused for good"));
     // The same out of the spool, amid others.
     it.history.set_mode(HistoryMode::Down);
     it.record(&good, 2).await;
@@ -253,6 +254,9 @@ async fn a_database_that_has_gone_is_noticed_before_the_next_write() {
         let (health, took) = it.timed(check()).await;
         assert_eq!((health.state, health.last_error.as_deref(), took), (HealthState::Degraded, Some(says), after));
     }
+    it.history.set_mode(HistoryMode::Down);
+    let error = it.archive.check().await.expect("an archive").last_error;
+    assert_eq!(error.as_deref(), Some("connection refused"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -151,6 +151,15 @@ pub enum HistoryError {
     Permanent(#[source] BoxError),
 }
 
+impl HistoryError {
+    /// What happened, in the adapter's words: fit for an operator, without contents, URLs and passwords.
+    pub fn cause(&self) -> &BoxError {
+        match self {
+            HistoryError::Unavailable(cause) | HistoryError::Permanent(cause) => cause,
+        }
+    }
+}
+
 /// A spooled operation's identity. Larger is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpoolId(pub u64);
