@@ -112,6 +112,7 @@ fn corrupt(error: &serde_json::Error) -> SpoolError {
 impl Inner {
     fn open(root: PathBuf, most: u64) -> Result<Self, SpoolError> {
         directory::create_private(&root).map_err(failed)?;
+        Directory::remove_stillborn(&root).map_err(failed)?;
         let own = Arc::new(Directory::create(&root).map_err(failed)?);
         let mut left: Vec<Held> = Vec::new();
         for directory in Directory::adopt_all(&root).map_err(failed)? {

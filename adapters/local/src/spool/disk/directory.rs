@@ -6,15 +6,21 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     str::FromStr,
+    time::{Duration, SystemTime},
 };
 
 use chat_domain::session::SessionId;
 use uuid::Uuid;
 
+/// What the name of a directory begins with before it is locked.
+const UNBORN: &str = "unborn-";
 const LOCK: &str = "lock";
 const RECORD: &str = "json";
 const REASON: &str = "txt";
 const TEMPORARY: &str = "tmp";
+
+/// Being made takes no time: after an hour, what is still unborn was left by a crash.
+const STILLBORN: Duration = Duration::from_secs(60 * 60);
 
 /// A directory of records that belongs to this process while it lives: its own, or one it adopted.
 #[derive(Debug)]
@@ -58,7 +64,7 @@ impl Directory {
     /// This process's own. It is made under another name and gets its own once it is locked: nobody adopts it in between.
     pub(super) fn create(root: &Path) -> io::Result<Self> {
         let name = Uuid::now_v7();
-        let (unborn, path) = (root.join(format!("unborn-{name}")), root.join(format!("process-{name}")));
+        let (unborn, path) = (root.join(format!("{UNBORN}{name}")), root.join(format!("process-{name}")));
         create_private(&unborn)?;
         let lock = File::create(unborn.join(LOCK))?;
         lock.try_lock().map_err(io::Error::from)?;
@@ -78,6 +84,21 @@ impl Directory {
             }
         }
         Ok(adopted)
+    }
+
+    /// Removes what processes have left that were killed while they made theirs. There is nothing in it.
+    pub(super) fn remove_stillborn(root: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(root)? {
+            let entry = entry?;
+            let made = entry.file_name().to_str().and_then(|name| made_at(name.strip_prefix(UNBORN)?));
+            if made.is_some_and(|made| SystemTime::now().duration_since(made).is_ok_and(|age| age > STILLBORN)) {
+                let path = entry.path();
+                // What fails here is tried again by the next process; what is not empty is none of ours.
+                let _ = fs::remove_file(path.join(LOCK));
+                let _ = fs::remove_dir(path);
+            }
+        }
+        Ok(())
     }
 
     fn adopt(path: PathBuf) -> io::Result<Option<Self>> {
@@ -190,13 +211,31 @@ fn new_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// A directory that only this user can read, with its parents; one that is there is left as it is.
+/// A directory that only this user can read, with its parents; one that is there is left as it is. All that is made is on
+/// the disk when this returns.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+    let holders: Vec<&Path> = missing.filter_map(Path::parent).collect();
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder.create(path)?;
+    for holder in holders {
+        let holder = if holder.as_os_str().is_empty() { Path::new(".") } else { holder };
+        match sync(holder) {
+            // One may be allowed to make things in a directory, and not to read it.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// When a directory was named, by its UUID.
+fn made_at(id: &str) -> Option<SystemTime> {
+    let (seconds, nanos) = id.parse::<Uuid>().ok()?.get_timestamp()?.to_unix();
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
 }
 
 /// Names are on the disk once their directory is.

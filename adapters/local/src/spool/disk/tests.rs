@@ -126,6 +126,23 @@ async fn torn_files_are_removed_and_foreign_ones_are_left() {
 }
 
 #[tokio::test]
+async fn what_was_never_born_is_removed_once_nobody_can_be_making_it() {
+    let scratch = Scratch::new();
+    let named = |hours_ago: u64| {
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+        let at = uuid::Timestamp::from_unix(uuid::NoContext, at - hours_ago * 3600, 0);
+        scratch.0.join(format!("unborn-{}", Uuid::new_v7(at)))
+    };
+    let (old, locked, young, odd) = (named(2), named(3), named(0), scratch.0.join("unborn-of-somebody"));
+    for path in [&old, &locked, &young, &odd] {
+        fs::create_dir_all(path).expect("made");
+    }
+    fs::write(locked.join("lock"), "").expect("written");
+    let _spool = scratch.open().await;
+    assert_eq!([&old, &locked, &young, &odd].map(|path| path.exists()), [false, false, true, true]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_told_without_quoting_it_and_buried() {
     let scratch = Scratch::new();
     let spool = scratch.open().await;
