@@ -1,6 +1,6 @@
 //! What the archive is built from: [`MongoDbConfig`].
 
-use mongodb::options::ConnectionString;
+use mongodb::options::{Acknowledgment, ConnectionString};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
@@ -31,6 +31,11 @@ pub enum BuildError {
          special characters in user and password percent-encoded, and options that there are"
     )]
     Uri,
+    /// Nobody would know what was written.
+    #[error(
+        "the MongoDB URI must not say w=0: what is archived has to be acknowledged (w=majority, or a number above 0)"
+    )]
+    Unacknowledged,
     /// MongoDB would not take the name.
     #[error("{0:?} cannot be the name of a MongoDB database")]
     Database(String),
@@ -55,7 +60,10 @@ impl MongoDbConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        ConnectionString::parse(self.uri.expose_secret()).map_err(|_| BuildError::Uri)?;
+        let uri = ConnectionString::parse(self.uri.expose_secret()).map_err(|_| BuildError::Uri)?;
+        if uri.write_concern.and_then(|concern| concern.w) == Some(Acknowledgment::Nodes(0)) {
+            return Err(BuildError::Unacknowledged);
+        }
         let database_fits = (1..=63).contains(&self.database.len())
             && !self.database.contains(['/', '\\', '.', '"', '$', '*', '<', '>', ':', '|', '?', ' ', '\0']);
         if !database_fits {

@@ -144,6 +144,11 @@ async fn names_and_uris_that_are_none_are_refused_without_being_quoted() {
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains("s3"), "{shown}");
     }
+    let deaf = MongoDbConfig { uri: "mongodb://u:s3cret@h/?w=0".into(), ..right.clone() };
+    assert!(matches!(MongoDbHistory::new(deaf, clock()), Err(BuildError::Unacknowledged)));
+    for uri in ["mongodb://h/?w=1", "mongodb://h/?w=majority", "mongodb://h/?journal=true"] {
+        MongoDbHistory::new(MongoDbConfig { uri: uri.into(), ..right.clone() }, clock()).expect("acknowledged");
+    }
     for name in ["", "a$b", "system.users", "a\0b", ".x"] {
         for config in [
             MongoDbConfig { session_collection: name.to_owned(), ..right.clone() },
