@@ -19,6 +19,7 @@ test: setup ## Run all tests; installs what they need on Debian, elsewhere says 
 	cargo build --examples
 	cargo test --workspace --all-targets
 	cargo test --workspace --doc
+	cargo test --workspace --features otel --test tracing
 	target/debug/chat-agent openapi --check openapi/chat-agent.json
 	tests/schemathesis.sh 25
 
@@ -28,6 +29,7 @@ test-docker: ## Build the container images, and run them as docker/README.md say
 check: ## Format, lints, documentation, dependency rules, feature sets.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cargo clippy -p chat-agent --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	tests/domain-is-pure.sh $(FORBIDDEN)
 	for crate in $(CRATES); do cargo check -p $$crate || exit 1; done
@@ -39,6 +41,9 @@ check-full: check test ## All of that, the feature powerset, licences, unused de
 	cargo hack check -p chat-agent --feature-powerset --no-dev-deps
 	cargo deny --workspace check licenses bans sources
 	cargo machete
+	promtool check rules deploy/prometheus/alerts.yml
+	promtool test rules tests/alerts.test.yml
+	for feature in $(ALONE); do cargo test -p chat-agent --no-default-features --features $$feature --lib --test lifecycle || exit 1; done
 	tests/schemathesis.sh 1000
 	tests/mcp-conformance.sh
 	cargo test --workspace -- --ignored

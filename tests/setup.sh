@@ -92,6 +92,8 @@ full)
     need_cargo_tool cargo-hack 0.6.46
     need_cargo_tool cargo-deny 0.20.2
     need_cargo_tool cargo-machete 0.9.2
+    # Judges the alert rules. Where services are started at once, this one is, and nobody minds.
+    need promtool prometheus
     # The protocol's own test suite needs a newer Node than Debian has.
     need_node_tools conformance @modelcontextprotocol/conformance@0.1.16 node@22.23.3
     ;;

@@ -8,8 +8,6 @@ agent.addTexts({
     "sessions.sure": "Delete this session for good?",
     "sessions.sureText": "Session {id}: its messages go from memory and from the history, too, and an answer that is being written ends. This cannot be undone.",
     "sessions.deleted": "Session {id} is deleted",
-    "sessions.key": "This service asks for a key to delete. Enter the key that this session was made with.",
-    "sessions.keyLabel": "Client key", "sessions.keyWrong": "With this key there is no such session: it belongs to another one, or is gone.",
   },
   fa: {
     "sessions.title": "نشست‌های فعال", "sessions.empty": "نشست فعالی نیست.",
@@ -17,8 +15,6 @@ agent.addTexts({
     "sessions.sure": "این نشست برای همیشه پاک شود؟",
     "sessions.sureText": "نشست \u2066{id}\u2069: پیام‌هایش از حافظه و از تاریخچه هم می‌روند و پاسخی که در حال نوشتن است پایان می‌یابد. بازگشت ندارد.",
     "sessions.deleted": "نشست \u2066{id}\u2069 پاک شد",
-    "sessions.key": "این سرویس برای پاک کردن کلید می‌خواهد. کلیدی را که این نشست با آن ساخته شده وارد کنید.",
-    "sessions.keyLabel": "کلید مشتری", "sessions.keyWrong": "با این کلید چنین نشستی نیست: از آن کلید دیگری است یا دیگر نیست.",
   },
 });
 
@@ -70,39 +66,20 @@ agent.addTexts({
     if (isSure) remove(id);
   }
 
-  async function remove(id, key) {
+  // With the operator's token any session can be removed, whoever's it is.
+  async function remove(id) {
     notice.replaceChildren();
     try {
-      await agent.request("DELETE", `/sessions/${encodeURIComponent(id)}`, { headers: key ? { "X-API-Key": key } : {} });
+      await admin.request("DELETE", `/sessions/${encodeURIComponent(id)}`);
       agent.announce(t("sessions.deleted", { id }));
     } catch (failure) {
-      if (["missing_api_key", "invalid_api_key"].includes(failure.code)) return askForKey(id, key && "failure.invalid_api_key");
-      if (failure.code === "session_not_found" && key) return askForKey(id, "sessions.keyWrong");
-      agent.showError(notice, failure, { retry: () => remove(id, key), dismiss: () => notice.replaceChildren() });
+      if (failure.kind === "aborted") return;
+      agent.showError(notice, failure, { retry: () => remove(id), dismiss: () => notice.replaceChildren() });
       if (failure.code !== "session_not_found") return;
     }
     if (opened?.id === id) admin.go("sessions");
     else if (!opened) showList();
     byId("panel-sessions").focus();
-  }
-
-  // Sessions belong to the key that made them; the administration token opens none.
-  function askForKey(id, wrong) {
-    const input = el("input", { id: "session-key", type: "password", dir: "ltr", autocomplete: "off", "aria-describedby": "session-key-hint" });
-    const send = (event) => {
-      event.preventDefault();
-      const key = input.value.trim();
-      if (/^[\x20-\x7e]+$/.test(key)) remove(id, key);
-      else input.focus();
-    };
-    notice.replaceChildren(el("form", { class: "card stack", onsubmit: send, novalidate: "" },
-      el("p", { id: "session-key-hint", text: () => t("sessions.key") }),
-      el("div", { class: "field" }, el("label", { for: "session-key", text: () => t("sessions.keyLabel") }), input,
-        wrong && el("p", { class: "field-error", role: "alert", text: () => t(wrong) })),
-      el("div", { class: "row" },
-        agent.button("sessions.delete", { type: "submit", class: "danger" }),
-        agent.button("cancel", { class: "quiet", onclick: () => notice.replaceChildren() }))));
-    input.focus();
   }
 
   admin.panels.sessions = {

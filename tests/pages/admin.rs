@@ -105,8 +105,8 @@ async fn the_bypass_list_is_kept() {
 
 #[tokio::test]
 async fn what_clients_wrote_is_shown_as_text() {
-    let service = demo().start().await;
-    let client = service.client();
+    let service = demo().env("API_KEYS", "its-key").start().await;
+    let client = service.client().with_header("x-api-key", "its-key");
     let metadata = json!({"metadata": {"note": HOSTILE, "<img src=x onerror=window.ran=1>": [HOSTILE]}});
     let session = client.post("/sessions", &metadata).await.expect(201).body;
     let session = session["id"].as_str().expect("an id");
@@ -120,7 +120,7 @@ async fn what_clients_wrote_is_shown_as_text() {
         tab.sees("[data-testid=message]", HOSTILE).await;
         tab.sees("#panel-sessions .json", "<script>window.ran = 1</script>").await;
         assert_harmless(tab).await;
-        // Deleted here, it is gone.
+        // Deleted here, it is gone, though it is another one's.
         tab.click("[data-testid=session-delete]").await;
         tab.click("#confirm-yes").await;
         tab.sees("#panel-sessions", "No active sessions.").await;
