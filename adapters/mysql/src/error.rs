@@ -54,10 +54,9 @@ impl PrepareError {
         match error {
             DriverError::Server(error) => match error.code {
                 1045 | 1698 => Self::Refused("the user or the password is wrong".to_owned()),
-                1044 => Self::Refused("the user may not use the database".to_owned()),
-                1049 => Self::Refused("there is no database of this name".to_owned()),
                 1130 => Self::Refused("it does not accept connections from this host".to_owned()),
-                1251 | 1862 | 3118 | 3955 | 4151 => Self::Refused(error.message.clone()),
+                // These name the database, or what is wrong with the user.
+                1044 | 1049 | 1251 | 1862 | 3118 | 3955 | 4151 => Self::Refused(error.message.clone()),
                 _ => Self::Unavailable(error.message.clone()),
             },
             DriverError::Io(mysql_async::IoError::Io(error)) => Self::Unavailable(error.to_string()),

@@ -142,7 +142,12 @@ async fn a_wrong_configuration_is_permanent_and_a_server_that_is_down_is_not() {
         (MySqlConfig { password: Some("wr0ng-s3cret".into()), ..right.clone() }, true, "password"),
         (MySqlConfig { password: None, ..right.clone() }, true, "password"),
         (MySqlConfig { user: "nobody".into(), ..right.clone() }, true, "password"),
-        (MySqlConfig { database: "not_there".into(), ..right.clone() }, true, "no database"),
+        (MySqlConfig { database: "not_there".into(), ..right.clone() }, true, "Unknown database 'not_there'"),
+        (
+            MySqlConfig { database: "not_there".into(), ..restricted(&database, "f", "SELECT") },
+            true,
+            "database 'not_there'",
+        ),
         (MySqlConfig { port: dead.address().port(), ..right.clone() }, false, "refused"),
         (MySqlConfig { host: "not-there.invalid".into(), ..right.clone() }, false, "away"),
     ] {
