@@ -1,14 +1,21 @@
 //! How Redis is: [`RedisHealth`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chat_domain::{
     ports::health::{Health, HealthCheck, HealthState},
     time::Timestamp,
 };
+use tokio::time::Instant;
 
 use crate::client::{Command, Inner};
+
+/// How long Redis may take to show that it is well: less than probes wait for us.
+const CHECK: Duration = Duration::from_secs(1);
 
 /// Whether Redis takes writes: one that only answers (a replica, a full memory, a full disk) is as good as none.
 pub struct RedisHealth {
@@ -35,7 +42,7 @@ impl RedisHealth {
 impl HealthCheck for RedisHealth {
     async fn check(&self) -> Health {
         let write = Command::on("SET", self.redis.keys.health()).arg(&*self.redis.replica).arg("PX").arg(60_000i64);
-        let (state, last_error) = match self.redis.run(write).await {
+        let (state, last_error) = match self.redis.run(write.by(Instant::now() + CHECK)).await {
             Ok(_) => (HealthState::Up, None),
             Err(error) => (HealthState::Down, Some(error.to_string())),
         };

@@ -21,8 +21,11 @@ use crate::{client::Command, error::Error};
 /// How long reading may take in all. It is many commands where there is much to read, or an index to complete: none of
 /// them may keep one waiting for longer than [`PATIENCE`](crate::PATIENCE), but while Redis answers it is worth going on.
 const READING: Duration = Duration::from_secs(8);
-/// Messages, or names of sessions, that are asked for at once: none of it keeps Redis busy for long.
+/// Names of sessions that are asked for at once: it does not keep Redis busy for long.
 const AT_ONCE: i64 = 500;
+/// Messages that are looked at at once. Each may be of a megabyte: of those that are not on the page only their places are
+/// kept, however long the session is.
+const MESSAGES_AT_ONCE: i64 = 100;
 /// Looks that a listing takes at its page: each time those that are gone are taken out of the index.
 const MOST_LOOKS: usize = 10;
 
@@ -154,37 +157,46 @@ impl RedisHistory {
         offset: u64,
         limit: u32,
     ) -> Result<Option<Page<ArchivedMessage>>, Error> {
-        let (mut stored, deadline) = (Vec::new(), Instant::now() + READING);
+        let (mut visible, mut count, mut unreadable) = (Vec::new(), 0, 0);
+        let deadline = Instant::now() + READING;
         loop {
-            let from = stored.len() as i64;
-            let range = Command::on("LRANGE", self.messages_key(id)).arg(from).arg(from + AT_ONCE - 1);
+            let range = Command::on("LRANGE", self.messages_key(id)).arg(count).arg(count + MESSAGES_AT_ONCE - 1);
             let some = self.redis.run(range.in_lane_of(&id).by(deadline)).await?.into_array();
-            let is_last = (some.len() as i64) < AT_ONCE;
-            stored.extend(some);
-            if is_last {
+            for (place, stored) in (count..).zip(&some) {
+                // One that nobody can read hides none of the others.
+                match stored::Stored::read(stored.as_bytes().unwrap_or_default()) {
+                    Some(message) => visible.extend(message.role.map(|_| (message.at, message.id, place))),
+                    None => unreadable += 1,
+                }
+            }
+            count += some.len() as i64;
+            if (some.len() as i64) < MESSAGES_AT_ONCE {
                 break;
             }
         }
-        if stored.is_empty() {
+        if count == 0 {
             let exists = Command::on("EXISTS", self.session_key(id)).in_lane_of(&id);
             let exists = self.redis.run(exists.by(deadline)).await?;
             return Ok((exists.as_u64() != Some(0)).then(Page::default));
         }
-        let (mut visible, mut unreadable) = (Vec::new(), 0);
-        for stored in &stored {
-            // One that nobody can read hides none of the others.
-            match stored::Stored::read(stored.as_bytes().unwrap_or_default()) {
-                Some(message) => visible.extend(message.role.map(|role| (role, message))),
-                None => unreadable += 1,
-            }
-        }
         if unreadable > 0 {
             tracing::warn!(session_id = %id, unreadable, "archived messages that cannot be read are not shown");
         }
-        // The order in which they came is not that in which they were said. Messages without ids, of one time, stay in it.
-        visible.sort_by_key(|(_, message)| (message.at, message.id));
-        let total = visible.len() as u64;
-        let page = visible.into_iter().skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(limit as usize);
-        Ok(Some(Page { items: page.map(|(role, message)| message.message(role)).collect(), total }))
+        // The order in which they came is not that in which they were said; but of those without ids, and of one time, it
+        // is all there is. What comes is added behind: a message stays in its place.
+        visible.sort_unstable();
+        let page = visible.iter().skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(limit as usize);
+        let messages = page.map(|(_, _, place)| {
+            self.redis.run(Command::on("LINDEX", self.messages_key(id)).arg(*place).in_lane_of(&id).by(deadline))
+        });
+        let mut items = Vec::new();
+        for stored in join_all(messages).await {
+            match stored? {
+                // The session was forgotten meanwhile.
+                Value::Null => return Ok(None),
+                stored => items.extend(stored::read_message(stored.as_bytes().unwrap_or_default())),
+            }
+        }
+        Ok(Some(Page { items, total: visible.len() as u64 }))
     }
 }

@@ -96,14 +96,20 @@ impl<'a> Stored<'a> {
         Some(Self { at: time(&record.created_at)?, id, role, record, whole })
     }
 
-    /// With all that belongs to it, if it is of our own making.
-    pub(super) fn message(self, role: Role) -> ArchivedMessage {
-        let Self { at, id, record, whole, .. } = self;
+    /// With all that belongs to it, if it is of our own making; none for what is not shown.
+    fn message(self) -> Option<ArchivedMessage> {
+        let Self { at, id, role, record, whole } = self;
+        let role = role?;
         let plain = || Message::said(MessageId(id), at, role, &*record.content);
         let message = serde_json::from_slice(whole).unwrap_or_else(|_| plain());
         let stored_at = record.stored_at.as_str().and_then(time).unwrap_or(at);
-        ArchivedMessage { message, stored_at }
+        Some(ArchivedMessage { message, stored_at })
     }
+}
+
+/// What is shown of a stored message; none if there is nothing.
+pub(super) fn read_message(stored: &[u8]) -> Option<ArchivedMessage> {
+    Stored::read(stored)?.message()
 }
 
 /// A time as the Python service wrote it: RFC 3339, or without its offset, which then is UTC's.
@@ -117,9 +123,7 @@ mod tests {
     use chat_domain::testing::samples::{THEN, full_message};
 
     fn read_message(stored: &str) -> ArchivedMessage {
-        let read = Stored::read(stored.as_bytes()).expect("a message");
-        let role = read.role.expect("one that is shown");
-        read.message(role)
+        super::read_message(stored.as_bytes()).expect("a message that is shown")
     }
 
     #[test]

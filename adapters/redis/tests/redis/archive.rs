@@ -217,3 +217,24 @@ async fn a_key_of_all_sessions_of_another_kind_waits_until_somebody_mends_it() {
         assert_eq!(history.messages(session.id, 0, 9).await.expect("an answer").expect("the session").total, 2);
     }
 }
+
+#[tokio::test]
+async fn a_long_session_is_read_in_pages_whatever_the_order_in_which_it_came() {
+    let redis = fresh().await;
+    let history = redis.history(&prefix(), "test");
+    let session = Arc::new(session(0));
+    assert!(history.apply(&open(&session)).await.expect("archived"));
+    let turns: Vec<usize> = (0..160).collect();
+    for turns in turns.chunks(20).rev() {
+        let messages: Vec<_> = turns.iter().flat_map(|n| turn(*n).to_vec()).collect();
+        assert!(history.apply(&record(&session, &messages)).await.expect("archived"));
+    }
+    let mut read = Vec::new();
+    while read.len() < 320 {
+        let page = history.messages(session.id, read.len() as u64, 90).await.expect("an answer").expect("the session");
+        assert_eq!(page.total, 320);
+        read.extend(page.items.into_iter().map(|archived| String::from(archived.message.content)));
+    }
+    let said: Vec<_> = turns.iter().flat_map(|n| [format!("q{n}"), format!("a{n}")]).collect();
+    assert_eq!(read, said);
+}

@@ -10,6 +10,7 @@ use std::{
 use chat_domain::{
     admission::{BucketPolicy, parse_network},
     ports::{
+        health::{HealthCheck, HealthState},
         history::{HistoryStore, SessionQuery},
         limits::{BypassList, Identity, RateLimiter},
         sessions::{Deletion, SessionStore},
@@ -125,7 +126,7 @@ async fn a_redis_that_falls_silent_between_two_commands_ends_every_operation() {
 }
 
 #[tokio::test]
-async fn a_limiter_decides_at_once_or_not_at_all() {
+async fn limiters_and_health_checks_know_soon() {
     let server = RedisServer::start();
     let redis = replica(&server.url(), &prefix()).await;
     let limiter = redis.limiter(BucketPolicy::new(1.0, 5).expect("a policy"));
@@ -136,6 +137,11 @@ async fn a_limiter_decides_at_once_or_not_at_all() {
     limiter.take(&who).await.expect_err("no answer");
     let took = began.elapsed();
     assert!(took < Duration::from_millis(600), "{took:?}");
+    // Nor do probes wait for long.
+    let began = Instant::now();
+    assert_eq!(redis.health().check().await.state, HealthState::Down);
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(1_500), "{took:?}");
     server.thaw();
 
     // A Redis that is not there at all leaves nothing to wait for.
