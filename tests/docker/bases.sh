@@ -9,7 +9,8 @@ readonly node_image=docker.io/library/node:24-bookworm-slim
 readonly redis_image=docker.io/library/redis:8-alpine
 readonly mariadb_image=docker.io/library/mariadb:11.8
 
-# base IMAGE FUNCTION: has the image, from where it is quickest. FUNCTION fills the folder $1 and prints import options.
+# base IMAGE FUNCTION: has the image, from where it is quickest. FUNCTION fills the folder $1 and prints options for its
+# import; it runs in a subshell, and a failure ends that.
 base() {
     "${engine[@]}" image inspect "$1" >/dev/null 2>&1 && return
     timeout 60 "${engine[@]}" pull -q "$1" >/dev/null 2>&1 && return
@@ -50,7 +51,7 @@ variables() { printf -- "-c 'ENV %s' " "$@"; }
 # install FOLDER PACKAGE...
 install() {
     cp /etc/resolv.conf "$1/etc/resolv.conf"
-    chroot "$1" sh -c "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ${*:2}" >&2
+    chroot "$1" sh -c "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ${*:2}" >&2 || exit 1
     rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/archives/*.deb "$1"/usr/share/doc/* "$1"/usr/share/man/*
 }
 
@@ -59,7 +60,7 @@ rust_stand_in() {
     rustc --version | grep -q '^rustc 1\.95\.' || { say "the stand-in needs Rust 1.95, and here is $(rustc --version)"; return 1; }
     sysroot=$(rustc --print sysroot)
     debian "$1"
-    install "$1" gcc libc6-dev
+    install "$1" gcc libc6-dev make
     mkdir -p "$1/usr/local/rust"
     cp -a "$sysroot/bin" "$sysroot/lib" "$sysroot/libexec" "$1/usr/local/rust/"
     variables PATH=/usr/local/rust/bin:/usr/bin:/bin CARGO_HOME=/usr/local/cargo
@@ -69,7 +70,7 @@ distroless_stand_in() {
     local packages="base-files netbase tzdata libc6 libgcc-s1 libgomp1 libstdc++6 libssl3" package
     debian "$state/apt"
     cp /etc/resolv.conf "$state/apt/etc/resolv.conf"
-    chroot "$state/apt" sh -c "apt-get update -qq && cd /srv && apt-get download -qq $packages" >&2
+    chroot "$state/apt" sh -c "apt-get update -qq && cd /srv && apt-get download -qq $packages" >&2 || exit 1
     for package in "$state"/apt/srv/*.deb; do dpkg -x "$package" "$1"; done
     # Debian's own roots, not this machine's.
     mkdir -p "$1/etc/ssl/certs" "$1/tmp" "$1/home/nonroot"
@@ -87,7 +88,7 @@ distroless_stand_in() {
 node_stand_in() {
     debian "$1"
     install "$1" libstdc++6
-    npm install --prefix "$state/npm" --loglevel=error --no-audit --no-fund --no-update-notifier node@24 npm@11 >&2
+    npm install --prefix "$state/npm" --loglevel=error --no-audit --no-fund --no-update-notifier node@24 npm@11 >&2 || exit 1
     mkdir -p "$1/usr/local/lib/node_modules"
     cp -a "$state/npm/node_modules/npm" "$1/usr/local/lib/node_modules/"
     cp -L "$state/npm/node_modules/node/bin/node" "$1/usr/local/bin/"
