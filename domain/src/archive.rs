@@ -290,7 +290,7 @@ impl Inner {
 
     async fn bury(&self, id: SpoolId, reason: &BoxError) {
         self.state().dead_letters += 1;
-        tracing::error!(error = %reason, "history database refuses a record for good: kept as a dead letter");
+        tracing::error!(error = %reason, "history database refuses a record for good: it is a dead letter");
         self.observer.dead_letter();
         if let Err(error) = self.spool.bury(id, &reason.to_string()).await {
             tracing::error!(error = %error, "a dead letter could not be laid aside: it stays in the spool");

@@ -95,7 +95,7 @@ pub trait Observer: Send + Sync {
     fn tool_server(&self, _server: &str, _ready: bool) {}
     /// The archive's backlog changed to this many operations.
     fn backlog(&self, _operations: usize) {}
-    /// An archive operation was given up and kept as a dead letter.
+    /// An archive operation was given up: it is a dead letter now.
     fn dead_letter(&self) {}
 }
 
