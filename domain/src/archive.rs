@@ -54,7 +54,7 @@ struct Inner {
 struct State {
     /// What is spooled, by session, in order. A session with a lane writes nothing past it.
     lanes: HashMap<SessionId, VecDeque<SpoolId>>,
-    /// The sessions with a lane, each once, in the order in which they are tried.
+    /// The sessions with a lane, each once, in the order in which they are tried; but for those that are being tried.
     turns: VecDeque<SessionId>,
     backlog: usize,
     draining: bool,
@@ -85,11 +85,6 @@ impl Archive {
         observer: Arc<dyn Observer>,
     ) -> Self {
         Self(Some(Arc::new(Inner { store, spool, clock, tasks, observer, state: Mutex::default() })))
-    }
-
-    /// Whether anything is archived.
-    pub fn is_enabled(&self) -> bool {
-        self.0.is_some()
     }
 
     /// Takes up what earlier processes left in the spool. To be called once, before the first turn.
@@ -208,17 +203,27 @@ impl Archive {
 
 impl Archive {
     /// The archive's health, found out by asking where the last write left no doubt: a service at rest should notice, too,
-    /// that its database has gone. None if nothing is archived.
+    /// that its database has gone or come back. None if nothing is archived.
     pub async fn check(&self) -> Option<Health> {
         let inner = self.0.as_ref()?;
-        let mut health = self.health()?;
-        if health.state == HealthState::Up
-            && let Err(error) = inner.ping(inner.clock.moment().plus(PING_PATIENCE)).await
-        {
-            health.last_error = Some(error.cause().to_string());
-            health.state = HealthState::Degraded;
+        let health = self.health()?;
+        let is_idle = health.backlog == Some(0);
+        match health.state {
+            // Where it is not ready no turn is sent that would find out.
+            HealthState::Down => drop(inner.admit(None).await),
+            HealthState::Up | HealthState::Degraded if is_idle => {
+                match inner.ping(inner.clock.moment().plus(PING_PATIENCE)).await {
+                    Ok(()) => inner.note_answer(),
+                    Err(error) => {
+                        let last_error = Some(error.cause().to_string());
+                        return Some(Health { state: HealthState::Degraded, last_error, ..self.health()? });
+                    }
+                }
+            }
+            // The drain finds out.
+            HealthState::Up | HealthState::Degraded => {}
         }
-        Some(health)
+        self.health()
     }
 }
 

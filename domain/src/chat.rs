@@ -146,7 +146,8 @@ impl ChatService {
     }
 
     /// Deletes a session with its memory and its history. The session's turns end. The archive knows no owners: what only
-    /// it still has is the operator's to delete, or anybody's where clients are not told apart.
+    /// it still has is the operator's to delete, or anybody's where clients are not told apart. So is what a crash between the
+    /// two leaves there: the caller has had no answer then, and asks again.
     ///
     /// # Errors
     /// When there is nothing to delete that the caller may know of, or its history could not be deleted.

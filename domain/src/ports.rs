@@ -70,12 +70,12 @@ pub trait Tasks: Send + Sync {
     fn detach(&self, work: BoxFuture<'static, ()>);
 }
 
-/// How an LLM call ended, as it is counted.
+/// How a call of an LLM or of a tool ended, as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallCount<'a> {
     /// The configured name of what was called: a backend, or a tool server.
     pub name: &'a str,
-    /// Time from asking to the first part of the answer.
+    /// Time from asking to the answer, of an LLM to its first part.
     pub took: Duration,
     /// Whether it failed.
     pub failed: bool,

@@ -61,7 +61,8 @@ impl LocalLimiter {
     }
 
     /// How many buckets are remembered.
-    pub fn buckets(&self) -> usize {
+    #[cfg(test)]
+    fn buckets(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).buckets.len()).sum()
     }
 

@@ -13,8 +13,8 @@ use chat_domain::ports::history::SpoolError;
 struct Budget {
     most: u64,
     used: u64,
-    /// What did not fit last time. Until so much is free the spool can take nothing, even if a smaller record would fit:
-    /// a turn that is let in must find room for its record when its answer has been paid for.
+    /// What did not fit. Until so much is free, or something as large has fitted, [`Budget::probe`] finds no room, even if a
+    /// smaller record would still fit: a turn that is let in must find room for its record when its answer has been paid for.
     wanted: u64,
 }
 
@@ -29,7 +29,9 @@ impl Budget {
             return Err(SpoolError::Full);
         }
         self.used += bytes;
-        self.wanted = 0;
+        if bytes >= self.wanted {
+            self.wanted = 0;
+        }
         Ok(())
     }
 
@@ -42,5 +44,22 @@ impl Budget {
         // What is larger than the whole will never fit: that the spool is empty has to do.
         let wanted = self.wanted.clamp(1, self.most.max(1));
         if wanted > self.most.saturating_sub(self.used) { Err(SpoolError::Full) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_record_that_still_fits_makes_no_room_for_a_large_one() {
+        let mut budget = Budget::new(100);
+        budget.reserve(50).expect("room");
+        assert!(budget.reserve(60).is_err());
+        budget.reserve(10).expect("room for this one");
+        assert!(budget.probe().is_err());
+        budget.release(20);
+        budget.probe().expect("room for the large one");
+        budget.reserve(60).expect("room");
     }
 }

@@ -127,7 +127,8 @@ impl TrackedTasks {
     }
 
     /// How much is running.
-    pub fn running(&self) -> usize {
+    #[cfg(test)]
+    fn running(&self) -> usize {
         self.tracker.len()
     }
 }

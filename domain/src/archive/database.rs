@@ -33,8 +33,13 @@ impl Inner {
             Either::Right(_) => Err(HistoryError::Unavailable("no answer in time".into())),
         };
         match &result {
-            // What it thinks of one record says nothing of its health.
-            Ok(_) | Err(HistoryError::Permanent(_)) => self.note_answer(),
+            Ok(_) => self.note_answer(),
+            // What is thought of one record says nothing of the database's health, and may have been thought without it.
+            Err(HistoryError::Permanent(_)) => {
+                if self.state().away.is_some() {
+                    self.answers_by(end).await;
+                }
+            }
             // Nor does one that it cannot take yet (a row that somebody has locked), if it answers others.
             Err(HistoryError::Unavailable(error)) => {
                 if !self.has_answered_since(began) && !self.answers_by(end).await {

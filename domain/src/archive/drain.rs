@@ -1,6 +1,8 @@
-//! The backlog: what is spooled is written, session by session, until nothing is left.
+//! The backlog: what is spooled is written, each session's in its order, several sessions at once, until nothing is left.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, iter, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, stream};
 
 use super::{Inner, State};
 use crate::{
@@ -14,6 +16,16 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// An attempt that has not ended by then is given up and made again: the backlog must not hang on one lost answer.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+/// Sessions that are written at once. One after the other, a database with a long way to it would take less in than comes in
+/// meanwhile; with many more, turns would find none of its connections free.
+const LANES_AT_ONCE: usize = 8;
+
+/// What became of some attempts.
+#[derive(Default, Clone, Copy)]
+struct Outcome {
+    written: bool,
+    failed: bool,
+}
 
 impl Inner {
     /// Puts a spooled operation into its session's lane and sees to it that the lanes are being emptied.
@@ -39,20 +51,54 @@ impl Inner {
 
     /// Writes what is spooled until nothing is.
     async fn drain(self: Arc<Self>) {
-        let (mut pause, mut failed_in_a_row) = (FIRST_PAUSE, 0);
-        while let Some((session, id)) = self.next() {
-            if self.drain_one(id).await {
-                (pause, failed_in_a_row) = (FIRST_PAUSE, 0);
-                self.done(session, id);
-                continue;
+        let mut pause = FIRST_PAUSE;
+        while let Some(lanes) = self.lanes_to_drain() {
+            let Outcome { written, failed } = self.pass(lanes).await;
+            if written {
+                pause = FIRST_PAUSE;
             }
-            failed_in_a_row += 1;
-            // One session's trouble is no reason for others to wait.
-            if self.defer(session) <= failed_in_a_row || self.state().away.is_some() {
+            if failed {
                 self.clock.sleep_until(self.clock.moment().plus(pause)).await;
-                (pause, failed_in_a_row) = ((pause * 2).min(LONGEST_PAUSE), 0);
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+    }
+
+    /// Tries so many lanes, each once. A database that is away is asked for one of them alone.
+    async fn pass(&self, lanes: usize) -> Outcome {
+        let mut tried = false;
+        let sessions = iter::from_fn(|| {
+            let mut state = self.state();
+            (!tried || state.away.is_none()).then(|| state.turns.pop_front()).flatten().inspect(|_| tried = true)
+        });
+        stream::iter(sessions.take(lanes))
+            .map(|session| self.drain_lane(session))
+            .buffer_unordered(LANES_AT_ONCE)
+            .fold(Outcome::default(), |all, one| async move {
+                Outcome { written: all.written | one.written, failed: all.failed | one.failed }
+            })
+            .await
+    }
+
+    /// Writes what a session has in the spool, to the first failure. Its trouble is no reason for others to wait: it is the
+    /// last one's turn again then.
+    async fn drain_lane(&self, session: SessionId) -> Outcome {
+        let mut outcome = Outcome::default();
+        while let Some(id) = self.first_of(session) {
+            // A panic ends what is being done, and not the archiving of all that waits.
+            let drained = AssertUnwindSafe(self.drain_one(id)).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!(session_id = %session, "a spooled record could not be written: a panic");
+                false
+            });
+            if !drained {
+                outcome.failed = true;
+                self.state().turns.push_back(session);
+                break;
+            }
+            outcome.written = true;
+            self.done(session, id);
+        }
+        outcome
     }
 
     /// Whether the operation is off the spool.
@@ -84,21 +130,23 @@ impl Inner {
         }
     }
 
-    /// The oldest operation of the session whose turn it is; with none left, draining is over.
-    fn next(&self) -> Option<(SessionId, SpoolId)> {
+    /// How many sessions have something in the spool; with none left, draining is over.
+    fn lanes_to_drain(&self) -> Option<usize> {
         let mut state = self.state();
-        let next = state.turns.front().and_then(|session| Some((*session, *state.lanes.get(session)?.front()?)));
-        state.draining = next.is_some();
-        next
+        state.draining = !state.turns.is_empty();
+        state.draining.then_some(state.turns.len())
     }
 
-    /// Takes an operation off its session's lane. The session stays first while it has more: were the next one's turn after
-    /// each operation, then between any two there would be an attempt for each session in trouble.
+    /// The oldest operation that the session has in the spool.
+    fn first_of(&self, session: SessionId) -> Option<SpoolId> {
+        self.state().lanes.get(&session)?.front().copied()
+    }
+
+    /// Takes an operation off its session's lane, and the lane away with its last one.
     fn done(&self, session: SessionId, id: SpoolId) {
         let backlog = {
             let mut state = self.state();
-            let State { lanes, turns, backlog, .. } = &mut *state;
-            turns.pop_front();
+            let State { lanes, backlog, .. } = &mut *state;
             if let Some(lane) = lanes.get_mut(&session) {
                 // Not simply the first: an older one may have come in meanwhile.
                 if let Ok(place) = lane.binary_search(&id) {
@@ -107,20 +155,10 @@ impl Inner {
                 }
                 if lane.is_empty() {
                     lanes.remove(&session);
-                } else {
-                    turns.push_front(session);
                 }
             }
             *backlog
         };
         self.observer.backlog(backlog);
-    }
-
-    /// The next session comes first. Tells how many there are.
-    fn defer(&self, session: SessionId) -> usize {
-        let mut state = self.state();
-        state.turns.pop_front();
-        state.turns.push_back(session);
-        state.turns.len()
     }
 }

@@ -259,6 +259,54 @@ async fn a_database_that_has_gone_is_noticed_before_the_next_write() {
     assert_eq!(error.as_deref(), Some("connection refused"));
 }
 
+/// A service that is not ready gets no requests, which otherwise would find out.
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_back_is_noticed_without_a_request() {
+    let it = Stack::new(0);
+    it.history.set_mode(HistoryMode::Down);
+    it.archive.record(&Arc::new(session(0)), &turn(1)).await.expect_err("nothing can take it");
+    let check = async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        it.archive.check().await.expect("an archive")
+    };
+    for _ in 0..3 {
+        assert_eq!(check().await.state, HealthState::Down);
+    }
+    it.history.set_mode(HistoryMode::Up);
+    let health = check().await;
+    assert_eq!((health.state, health.since, health.last_error), (HealthState::Up, None, None));
+
+    // The last that waited was laid aside while the database was away.
+    let it = Stack::new(10);
+    it.history.set_mode(HistoryMode::Down);
+    it.record(&Arc::new(session(0)), 1).await;
+    it.spool.corrupt(it.spool.ids()[0]);
+    it.tasks.run().await;
+    assert_eq!(it.state(), (HealthState::Degraded, 0));
+    assert_eq!(it.archive.check().await.expect("an archive").state, HealthState::Degraded);
+    it.history.set_mode(HistoryMode::Up);
+    assert_eq!(it.archive.check().await.expect("an archive").state, HealthState::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_refused_without_asking_says_nothing_of_the_database() {
+    let it = Stack::new(10);
+    let (large, other) = (Arc::new(session(0)), Arc::new(session(1)));
+    it.history.set_mode(HistoryMode::Down);
+    it.record(&other, 1).await;
+    it.history.refuse_unasked(large.id);
+    // The drain has not begun: this one is tried by itself.
+    it.record(&large, 1).await;
+    let since = it.health().since.expect("away");
+    let watch = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!((it.state(), it.health().since), ((HealthState::Degraded, 1), Some(since)));
+        it.history.set_mode(HistoryMode::Up);
+    };
+    futures_util::join!(it.tasks.run(), watch);
+    assert_eq!((it.state(), it.spool.dead().len()), ((HealthState::Up, 0), 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn health_tells_what_is_wrong_since_when_and_how_much_waits() {
     let it = Stack::new(2);
@@ -323,7 +371,7 @@ async fn a_database_that_refuses_a_record_is_not_away() {
 async fn no_archive_is_asked_for_nothing() {
     let none = Archive::disabled();
     let session = Arc::new(session(0));
-    assert!(!none.is_enabled() && none.health().is_none());
+    assert!(none.health().is_none());
     none.admit(Some(session.id)).await.expect("nothing to keep");
     none.open(&session, None).await.expect("nothing to keep");
     none.record(&session, &turn(1)).await.expect("nothing to keep");

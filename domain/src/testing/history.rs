@@ -36,6 +36,8 @@ pub enum HistoryMode {
     Hanging,
     /// It does what it is told and never answers: a lost packet on the way back.
     Silent,
+    /// Its driver panics.
+    Panicking,
 }
 
 /// An archive in memory. Cloning gives the same archive.
@@ -52,6 +54,8 @@ struct Kept {
     forgotten: HashSet<SessionId>,
     /// Sessions whose records it will never take.
     refused: HashSet<SessionId>,
+    /// Sessions whose records are refused before it is asked.
+    unsendable: HashSet<SessionId>,
     /// Sessions whose records it does not answer for now.
     held: HashSet<SessionId>,
     asked: usize,
@@ -71,6 +75,11 @@ impl MemoryHistory {
     /// From now on it answers every operation of this session with a permanent error.
     pub fn refuse(&self, session: SessionId) {
         self.lock().refused.insert(session);
+    }
+
+    /// From now on every operation of this session is a permanent error without its being asked: too large for any.
+    pub fn refuse_unasked(&self, session: SessionId) {
+        self.lock().unsendable.insert(session);
     }
 
     /// From now on it leaves every operation of this session unanswered and undone, or no longer does: a lock on its row.
@@ -111,6 +120,7 @@ impl MemoryHistory {
             }
             HistoryMode::Down => Err(HistoryError::Unavailable("connection refused".into())),
             HistoryMode::Hanging => std::future::pending().await,
+            HistoryMode::Panicking => panic!("the driver's mistake"),
         }
     }
 
@@ -164,6 +174,9 @@ fn page<T>(items: impl Iterator<Item = T> + Clone, offset: u64, limit: u32) -> P
 impl HistoryStore for MemoryHistory {
     async fn apply(&self, op: &HistoryOp) -> Result<bool, HistoryError> {
         self.lock().asked += 1;
+        if self.lock().unsendable.contains(&op.session()) {
+            return Err(HistoryError::Permanent("too large".into()));
+        }
         self.reach().await?;
         if self.lock().held.contains(&op.session()) {
             std::future::pending::<()>().await;

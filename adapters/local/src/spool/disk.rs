@@ -255,12 +255,5 @@ impl Spool for DiskSpool {
     }
 }
 
-impl DiskSpool {
-    /// The directory it was opened in.
-    pub fn root(&self) -> &Path {
-        &self.inner.root
-    }
-}
-
 #[cfg(all(test, unix))]
 mod tests;
