@@ -88,7 +88,11 @@ impl Cli {
                 let loaded = load().and_then(|loaded| if strict { loaded.strict() } else { Ok(loaded) });
                 with_settings(loaded, |loaded| print_configuration(&loaded))
             }
-            Command::Healthcheck => with_settings(load(), |loaded| healthcheck(&loaded.settings)),
+            Command::Healthcheck => {
+                // In a container it is started with all of the service's secrets, beside its children.
+                chat_mcp::keep_to_ourselves();
+                with_settings(load(), |loaded| healthcheck(&loaded.settings))
+            }
             Command::Mcp(command) => with_settings(load(), |loaded| mcp::run(command, &loaded.settings)),
             Command::McpGuard => {
                 chat_mcp::guard::run();

@@ -33,7 +33,7 @@ service_runs_confined() {
     printf 'default_provider: demo\nrate_burst: 100\nrate_rps: 100\n' >"$work/config/app.config.yaml"
     local before main
     before=$(milliseconds)
-    confined service --init -v chat-test-spool:/var/lib/chat-agent/spool -v "$work/config:/app/config:ro" \
+    confined service -v chat-test-spool:/var/lib/chat-agent/spool -v "$work/config:/app/config:ro" \
         -e HISTORY_SPOOL_DIR=/var/lib/chat-agent/spool -e HISTORY_STORAGE_BACKEND=redis \
         -e HISTORY_REDIS_URL=redis://127.0.0.1:1 chat-test:api
     eventually 20 ask "$url/health" || fail "it does not serve: $(log_of service)"
@@ -95,7 +95,7 @@ mcp:
   servers:
     filesystem:
       command: npx
-      args: ["-y", "@modelcontextprotocol/server-filesystem", /app]
+      args: ["-y", "@modelcontextprotocol/server-filesystem", /app, /proc/1]
     fetch:
       command: uvx
       args: [mcp-server-fetch]
@@ -104,11 +104,14 @@ YAML
     check "without them it says where they are" exits 1 once "${servers[@]}" chat-test:api mcp list
     check "namely there" has "$(cat "$work/exits")" "target \`tools\`"
     # Without an init of the engine: the service is process 1, and buries what its servers leave behind.
-    confined tools "${servers[@]}" -v chat-test-home:/home/nonroot chat-test:tools
+    confined tools "${servers[@]}" -e ADMIN_TOKEN="$secret" -v chat-test-home:/home/nonroot chat-test:tools
     local answer
     check "npx and uvx start theirs" eventually 120 is_ready
     answer=$(words="/tool filesystem_list_directory {\\\"path\\\":\\\"/app\\\"}" say_hello)
     check "a tool is called" has "$answer" '"tool":"list_directory"'
+    answer=$(words="/tool filesystem_read_text_file {\\\"path\\\":\\\"/proc/1/environ\\\"}" say_hello)
+    check "a tool cannot read our environment" has "$answer" '"is_error":true'
+    check "nor tell what is in it" not has "$answer" "$secret"
     local npx
     npx=$(pgrep --ns "$pid" --nslist pid -f '^npm exec')
     kill -9 "$npx"

@@ -25,5 +25,6 @@ mod transport;
 
 pub use config::{GuardCommand, McpConfig, ServerConfig, Transport};
 pub use error::BuildError;
+pub use process::keep_to_ourselves;
 pub use server::{Phase, ServerStatus};
 pub use tools::McpTools;

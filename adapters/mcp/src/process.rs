@@ -57,7 +57,7 @@ pub(crate) struct Start<'a> {
 
 /// Closes what others of our user may see of this process (`/proc/PID/environ`, `mem`, `fd`): our children are such others,
 /// and keys may be in our environment.
-pub(crate) fn keep_to_ourselves() {
+pub fn keep_to_ourselves() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
         tracing::warn!(error = %error, "MCP servers that are children can read the environment of this process");
