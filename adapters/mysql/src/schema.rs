@@ -28,8 +28,6 @@ struct Change {
 /// What is known of the tables once they are ready.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    /// How many bytes the server takes at a time.
-    pub(crate) packet: usize,
     /// Whether the marks of deleted sessions can be found by their age.
     pub(crate) finds_old_marks: bool,
 }
@@ -52,8 +50,7 @@ pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) 
         if changes.is_empty() {
             may_use(connection, tables, user).await?;
             is_enough(connection, tables).await?;
-            let packet = largest_packet(connection).await?;
-            return Ok(Ready { packet, finds_old_marks: found.has_time_index(tables) });
+            return Ok(Ready { finds_old_marks: found.has_time_index(tables) });
         }
         for Change { statement, without } in changes {
             match connection.query_drop(&statement).await {
@@ -77,12 +74,6 @@ pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) 
         || PrepareError::Unavailable("its tables are being changed by somebody else".to_owned()),
         |error| PrepareError::of(&error),
     ))
-}
-
-async fn largest_packet(connection: &mut Conn) -> Result<usize, PrepareError> {
-    let answer = connection.query_first("SELECT @@max_allowed_packet").await;
-    // A server that does not say has no bound that we would know of.
-    Ok(answer.map_err(|error| PrepareError::of(&error))?.unwrap_or(usize::MAX))
 }
 
 /// Finds out whether we may do what the archive does, by doing it to no row.
