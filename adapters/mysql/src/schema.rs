@@ -159,8 +159,9 @@ impl Found {
         const OPTIONS: &str = "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin";
         const LIST: &str = "INDEX `chat_sessions_list` (namespace, created_at DESC, id)";
         const IDS: &str = "UNIQUE INDEX `chat_messages_ids` (namespace, message_id)";
+        const SESSION: &str = "INDEX `chat_messages_session` (namespace, session_id)";
         const TIMES: &str = "INDEX `chat_forgotten_times` (forgotten_at)";
-        const SLOW: Option<&str> = Some("the list of the history's sessions will be slow without this");
+        const SLOW: Option<&str> = Some("reading history will be slow without this");
         const GROWS: Option<&str> = Some("the marks of deleted sessions will stay for ever without this");
         let Tables { sessions, messages, forgotten } = tables;
         let mut changes = Vec::new();
@@ -178,13 +179,17 @@ impl Found {
         if !self.has_table(messages) {
             let columns = "id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, namespace VARCHAR(64) NOT NULL, \
                  session_id CHAR(36) NOT NULL, role VARCHAR(32) NOT NULL, content LONGTEXT NOT NULL, \
-                 created_at DATETIME(6) NOT NULL, stored_at DATETIME(6) NOT NULL, message_id CHAR(36), \
-                 INDEX `chat_messages_session` (namespace, session_id)";
-            change(format!("CREATE TABLE IF NOT EXISTS `{messages}` ({columns}, {IDS}) {OPTIONS}"), None);
+                 created_at DATETIME(6) NOT NULL, stored_at DATETIME(6) NOT NULL, message_id CHAR(36)";
+            change(format!("CREATE TABLE IF NOT EXISTS `{messages}` ({columns}, {SESSION}, {IDS}) {OPTIONS}"), None);
         } else if !self.has_column(messages, "message_id") {
             change(format!("ALTER TABLE `{messages}` ADD COLUMN message_id CHAR(36) NULL, ADD {IDS}"), None);
         } else if !self.has_index(messages, |is_unique, columns| is_unique && columns == "namespace,message_id") {
             change(format!("ALTER TABLE `{messages}` ADD {IDS}"), None);
+        }
+        let finds_session =
+            |_, columns: &str| columns.starts_with("namespace,session_id") || columns.starts_with("session_id");
+        if self.has_table(messages) && !self.has_index(messages, finds_session) {
+            change(format!("ALTER TABLE `{messages}` ADD {SESSION}"), SLOW);
         }
 
         if !self.has_table(forgotten) {
