@@ -18,6 +18,8 @@ use crate::{
 
 /// There is no such collection yet.
 const NO_COLLECTION: i32 = 26;
+/// There is an index of the same keys or the same name that is otherwise not the same.
+const CONFLICTS: [i32; 2] = [85, 86];
 
 struct Index<'a> {
     collection: &'a Collection<Document>,
@@ -99,6 +101,12 @@ impl Index<'_> {
                 let collection = self.collection.name();
                 Err(PrepareError::Refused(format!(
                     "{collection} holds doubles, and so cannot get its index: {statement}"
+                )))
+            }
+            Some((code, _)) if CONFLICTS.contains(&code) && self.without.is_none() => {
+                let collection = self.collection.name();
+                Err(PrepareError::Refused(format!(
+                    "{collection} has another index of the same keys or name; drop that first, then run: {statement}"
                 )))
             }
             Some(_) if let Some(words) = self.without => {

@@ -41,9 +41,6 @@ const PREPARATION: Duration = Duration::from_secs(10 * 60);
 /// archive's.
 const DEADLOCKS: u32 = 2;
 
-/// What a statement has besides a message's content, generously.
-const BESIDES: usize = 1024;
-
 /// The archive in MySQL 8 or MariaDB.
 ///
 /// The database may be down: connections are made when they are needed, and the tables with the first one that is
@@ -53,8 +50,8 @@ const BESIDES: usize = 1024;
 /// An operation is one transaction, its messages one statement (several, if they are many or large); the messages of a
 /// deleted session are removed after it, some thousand at a time, so that attempts at a large one add up. A call takes at the
 /// most 8 seconds; dropped, it is rolled back by the database as soon as its running statement ends (5 seconds at the
-/// most), or committed if that was it. A message that is larger than the server's `max_allowed_packet` is refused for
-/// good.
+/// most), or committed if that was it. A message that is larger than the server's `max_allowed_packet` is at that time
+/// is refused for good.
 ///
 /// Read from tables that others wrote: times finer than milliseconds are cut, metadata that is not an object (or larger
 /// than metadata may be) is shown as empty, messages of roles that we do not know are not shown.
@@ -127,17 +124,6 @@ impl MySqlHistory {
         Ok(ready)
     }
 
-    /// Whether a message is larger than what the server takes. It would hang up on it without a word, as if it were away.
-    fn check_size(&self, messages: &[Arc<Message>]) -> Result<(), HistoryError> {
-        let packet = self.ready.get().map_or(usize::MAX, |ready| ready.packet);
-        let largest = messages.iter().map(|message| message.content.len()).max().unwrap_or_default();
-        if largest.saturating_add(BESIDES) <= packet {
-            return Ok(());
-        }
-        let words = format!("a message of {largest} bytes does not fit into a max_allowed_packet of {packet}");
-        Err(HistoryError::Permanent(words.into()))
-    }
-
     /// Makes a call, within its bound, once the tables are ready.
     async fn call<T>(&self, call: impl Future<Output = Result<T, HistoryError>>) -> Result<T, HistoryError> {
         let call = async {
@@ -164,7 +150,8 @@ impl MySqlHistory {
             }
             Ok(applied)
         };
-        self.connections.lend(attempt).await
+        let largest = messages_of(op).iter().map(|message| message.content.len()).max().unwrap_or_default();
+        self.connections.lend_for(largest, attempt).await
     }
 
     /// Removes marks that are old enough. It is only about room: the operation, which is done, does not fail for it.
@@ -192,7 +179,6 @@ impl HistoryStore for MySqlHistory {
     async fn apply(&self, op: &HistoryOp) -> Result<bool, HistoryError> {
         let now = self.clock.now();
         let applying = async {
-            self.check_size(messages_of(op))?;
             let mut deadlocks = 0;
             loop {
                 match self.attempt(op, now).await? {

@@ -6,7 +6,7 @@ use chat_domain::ports::history::HistoryError;
 use deadpool::Runtime;
 use diesel::{ConnectionError, ConnectionResult, QueryResult};
 use diesel_async::{
-    AsyncMysqlConnection,
+    AsyncMysqlConnection, RunQueryDsl,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
         deadpool::{Object, Pool},
@@ -17,7 +17,9 @@ use mysql_async::OptsBuilder;
 use crate::{
     config::BuildError,
     connection,
-    error::{PrepareError, is_wrong_server, no_connection},
+    error::{PrepareError, failed, is_wrong_server, no_connection},
+    rows::Packets,
+    statement::Statement,
 };
 
 /// Connections at the most. A write takes some milliseconds: these do thousands a second.
@@ -31,6 +33,12 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(3);
 
 /// How long a connection may take to show that it is still alive.
 const PING: Duration = Duration::from_secs(1);
+
+/// A message of so many bytes goes through without asking: every server of use takes it.
+const SMALL: usize = 64 * 1024;
+
+/// What a statement has besides a message's content, generously.
+const BESIDES: usize = 1024;
 
 /// Connections that are made when they are needed.
 pub(crate) struct Connections(Pool<AsyncMysqlConnection>);
@@ -61,14 +69,47 @@ impl Connections {
         &self,
         work: impl AsyncFnOnce(&mut AsyncMysqlConnection) -> QueryResult<T>,
     ) -> Result<QueryResult<T>, HistoryError> {
-        let connection = self.0.get().await.map_err(no_connection)?;
-        let mut lent = Lent(None);
-        let result = work(lent.0.insert(connection)).await;
-        if !result.as_ref().is_err_and(is_wrong_server) {
-            drop(lent.0.take());
-        }
-        Ok(result)
+        self.lend_for(0, work).await
     }
+
+    /// The same, for a message of so many bytes. How much a server takes at a time a connection knows from when it was
+    /// made: those from before it was told to take more are closed.
+    ///
+    /// # Errors
+    /// When there is none to be had; for good if the server does not take as much now. It would hang up on it without a
+    /// word, as if it were away.
+    pub(crate) async fn lend_for<T>(
+        &self,
+        largest: usize,
+        work: impl AsyncFnOnce(&mut AsyncMysqlConnection) -> QueryResult<T>,
+    ) -> Result<QueryResult<T>, HistoryError> {
+        for _ in 0..=MOST {
+            let mut lent = Lent(None);
+            let connection = lent.0.insert(self.0.get().await.map_err(no_connection)?);
+            if largest > SMALL && !takes(connection, largest).await? {
+                continue;
+            }
+            let result = work(connection).await;
+            if !result.as_ref().is_err_and(is_wrong_server) {
+                drop(lent.0.take());
+            }
+            return Ok(result);
+        }
+        Err(HistoryError::Unavailable("new connections take smaller packets than its max_allowed_packet says".into()))
+    }
+}
+
+/// Whether a message goes over this connection; if not, it does over a new one.
+async fn takes(connection: &mut AsyncMysqlConnection, largest: usize) -> Result<bool, HistoryError> {
+    let ask = "SELECT CAST(@@session.max_allowed_packet AS SIGNED) AS here, \
+         CAST(@@global.max_allowed_packet AS SIGNED) AS anew";
+    let Packets { here, anew } = Statement::kept(ask, Vec::new()).get_result(connection).await.map_err(failed)?;
+    let fits = |packet: i64| usize::try_from(packet).is_ok_and(|packet| largest.saturating_add(BESIDES) <= packet);
+    if !fits(here) && !fits(anew) {
+        let words = format!("a message of {largest} bytes does not fit into a max_allowed_packet of {anew}");
+        return Err(HistoryError::Permanent(words.into()));
+    }
+    Ok(fits(here))
 }
 
 async fn connect(options: OptsBuilder) -> ConnectionResult<AsyncMysqlConnection> {

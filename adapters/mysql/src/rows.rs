@@ -20,6 +20,15 @@ pub(crate) struct Count {
     pub(crate) n: i64,
 }
 
+/// How many bytes the server takes at a time, over this connection and over a new one.
+#[derive(QueryableByName)]
+pub(crate) struct Packets {
+    #[diesel(sql_type = BigInt)]
+    pub(crate) here: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) anew: i64,
+}
+
 #[derive(QueryableByName)]
 pub(crate) struct SessionRow {
     #[diesel(sql_type = Text)]

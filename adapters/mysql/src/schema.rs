@@ -28,8 +28,6 @@ struct Change {
 /// What is known of the tables once they are ready.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    /// How many bytes the server takes at a time.
-    pub(crate) packet: usize,
     /// Whether the marks of deleted sessions can be found by their age.
     pub(crate) finds_old_marks: bool,
 }
@@ -52,8 +50,7 @@ pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) 
         if changes.is_empty() {
             may_use(connection, tables, user).await?;
             is_enough(connection, tables).await?;
-            let packet = largest_packet(connection).await?;
-            return Ok(Ready { packet, finds_old_marks: found.has_time_index(tables) });
+            return Ok(Ready { finds_old_marks: found.has_time_index(tables) });
         }
         for Change { statement, without } in changes {
             match connection.query_drop(&statement).await {
@@ -77,12 +74,6 @@ pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) 
         || PrepareError::Unavailable("its tables are being changed by somebody else".to_owned()),
         |error| PrepareError::of(&error),
     ))
-}
-
-async fn largest_packet(connection: &mut Conn) -> Result<usize, PrepareError> {
-    let answer = connection.query_first("SELECT @@max_allowed_packet").await;
-    // A server that does not say has no bound that we would know of.
-    Ok(answer.map_err(|error| PrepareError::of(&error))?.unwrap_or(usize::MAX))
 }
 
 /// Finds out whether we may do what the archive does, by doing it to no row.
@@ -168,8 +159,9 @@ impl Found {
         const OPTIONS: &str = "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin";
         const LIST: &str = "INDEX `chat_sessions_list` (namespace, created_at DESC, id)";
         const IDS: &str = "UNIQUE INDEX `chat_messages_ids` (namespace, message_id)";
+        const SESSION: &str = "INDEX `chat_messages_session` (namespace, session_id)";
         const TIMES: &str = "INDEX `chat_forgotten_times` (forgotten_at)";
-        const SLOW: Option<&str> = Some("the list of the history's sessions will be slow without this");
+        const SLOW: Option<&str> = Some("reading history will be slow without this");
         const GROWS: Option<&str> = Some("the marks of deleted sessions will stay for ever without this");
         let Tables { sessions, messages, forgotten } = tables;
         let mut changes = Vec::new();
@@ -187,13 +179,17 @@ impl Found {
         if !self.has_table(messages) {
             let columns = "id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, namespace VARCHAR(64) NOT NULL, \
                  session_id CHAR(36) NOT NULL, role VARCHAR(32) NOT NULL, content LONGTEXT NOT NULL, \
-                 created_at DATETIME(6) NOT NULL, stored_at DATETIME(6) NOT NULL, message_id CHAR(36), \
-                 INDEX `chat_messages_session` (namespace, session_id)";
-            change(format!("CREATE TABLE IF NOT EXISTS `{messages}` ({columns}, {IDS}) {OPTIONS}"), None);
+                 created_at DATETIME(6) NOT NULL, stored_at DATETIME(6) NOT NULL, message_id CHAR(36)";
+            change(format!("CREATE TABLE IF NOT EXISTS `{messages}` ({columns}, {SESSION}, {IDS}) {OPTIONS}"), None);
         } else if !self.has_column(messages, "message_id") {
             change(format!("ALTER TABLE `{messages}` ADD COLUMN message_id CHAR(36) NULL, ADD {IDS}"), None);
         } else if !self.has_index(messages, |is_unique, columns| is_unique && columns == "namespace,message_id") {
             change(format!("ALTER TABLE `{messages}` ADD {IDS}"), None);
+        }
+        let finds_session =
+            |_, columns: &str| columns.starts_with("namespace,session_id") || columns.starts_with("session_id");
+        if self.has_table(messages) && !self.has_index(messages, finds_session) {
+            change(format!("ALTER TABLE `{messages}` ADD {SESSION}"), SLOW);
         }
 
         if !self.has_table(forgotten) {

@@ -89,8 +89,9 @@ impl RedisHistory {
         if self.redis.is_clustered() {
             let hash = Command::on("HSET", self.session_key(id));
             let hash = fields.into_iter().fold(hash, |command, (field, value)| command.arg(field).arg(value));
-            let set = Command::on("SADD", self.sessions_key()).arg(id.to_string());
-            self.run_all([hash, set, self.put_in_index(session.created_at, id)], deadline).await?;
+            let list = Command::script(&scripts::LIST, [self.sessions_key(), self.index_key()]);
+            let list = list.arg(id.to_string()).arg(score(session.created_at));
+            self.run_all([hash, list], deadline).await?;
         }
         let answer = match self.redis.run(record.by(deadline)).await {
             Ok(answer) => answer,
@@ -149,10 +150,6 @@ impl RedisHistory {
     ) -> Result<Vec<Value>, HistoryError> {
         let answers = join_all(commands.map(|command| self.redis.run(command.by(deadline)))).await;
         answers.into_iter().collect::<Result<_, _>>().map_err(failed)
-    }
-
-    fn put_in_index(&self, created_at: Timestamp, id: SessionId) -> Command {
-        Command::on("ZADD", self.index_key()).arg(score(created_at)).arg(id.to_string())
     }
 }
 

@@ -22,3 +22,5 @@ pub(crate) static DELETE: Lua = script!("session.lua", "delete.lua");
 pub(crate) static TAKE: Lua = script!("take.lua");
 pub(crate) static RECORD: Lua = script!("record.lua");
 pub(crate) static FORGET: Lua = script!("forget.lua");
+pub(crate) static LIST: Lua = script!("list.lua");
+pub(crate) static SETTLE: Lua = script!("settle.lua");

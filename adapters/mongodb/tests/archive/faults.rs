@@ -124,3 +124,25 @@ async fn what_an_attempt_left_of_a_deleted_session_is_removed_by_the_next() {
         assert_eq!(collection.count_documents(doc! {}).await.expect("an answer"), 0);
     }
 }
+
+#[tokio::test]
+async fn what_somebody_did_to_the_collections_waits_until_somebody_mends_it() {
+    let config = config();
+    let history = open(config.clone());
+    let database = stranger(&config).await;
+    let talk = Arc::new(session(0));
+    keep(&history, &talk, &turn(1)).await;
+    for (collection, rule) in [
+        ("chat_messages", doc! {"tenant": {"$exists": true}}),
+        ("chat_sessions", doc! {"$jsonSchema": {"required": ["tenant"]}}),
+    ] {
+        database.run_command(doc! {"collMod": collection, "validator": rule}).await.expect("a rule");
+        let other = Arc::new(session(1));
+        let op = record(&other, &[said(Role::User, "secret", 1)]);
+        let (is_permanent, words) = told(history.apply(&op).await.expect_err("the rule is in the way"));
+        assert!(!is_permanent && words.contains("121") && !words.contains("secret"), "{words}");
+        database.run_command(doc! {"collMod": collection, "validator": {}}).await.expect("no rule");
+        assert!(history.apply(&op).await.expect("archived"));
+        assert_eq!(contents(&history, other.id).await, ["secret"]);
+    }
+}

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chat_domain::{
     ports::history::{HistoryOp, HistoryStore},
-    testing::samples::{session, turn},
+    testing::samples::{record, session, turn},
 };
 use chat_mongodb::{BuildError, MongoDbConfig, MongoDbHistory};
 use chat_test_support::{DeadPort, MongoDb};
@@ -98,6 +98,24 @@ async fn ids_that_were_made_up_leave_no_document() {
         assert!(history.apply(&unknown(session.id)).await.expect("an answer"));
     }
     assert_eq!([count("chat_messages").await, count("chat_sessions_forgotten").await], [0, 2]);
+}
+
+#[tokio::test]
+async fn an_index_that_is_in_the_way_is_named_at_the_start() {
+    let config = config();
+    let theirs = stranger(&config).await.collection::<Document>("chat_messages");
+    let other = IndexModel::builder().keys(doc! {"namespace": 1, "message_id": 1}).build();
+    let name = theirs.create_index(other).await.expect("an index").index_name;
+    let history = open(config);
+    let error = history.prepare().await.expect_err("it is not unique");
+    let says = error.to_string();
+    assert!(error.is_permanent() && says.contains("drop that first") && says.contains("createIndex"), "{says}");
+    // Nothing is lost by it meanwhile.
+    let (talk, messages) = (Arc::new(session(0)), turn(1));
+    assert!(!told(history.apply(&record(&talk, &messages)).await.expect_err("no index")).0);
+    theirs.drop_index(name).await.expect("dropped");
+    history.prepare().await.expect("prepared");
+    keep(&history, &talk, &messages).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use chat_domain::{
 };
 use chat_mysql::MySqlConfig;
 use chat_test_support::{MariaDb, assert_eventually, mariadb::Database};
+use futures_util::future::join_all;
 use mysql_async::prelude::Queryable;
 use tokio::time::timeout;
 
@@ -233,6 +234,32 @@ async fn what_the_database_never_takes_is_permanent_and_the_next_goes_on() {
     database.sql("RENAME TABLE elsewhere TO chat_messages");
     assert!(history.apply(&op).await.expect("archived"));
     assert!(history.apply(&forget(&talk)).await.expect("forgotten"));
+}
+
+/// How much a connection takes is settled when it is made: those of the pool are from before.
+#[tokio::test]
+async fn what_was_too_large_is_taken_as_soon_as_somebody_has_mended_that() {
+    let server = MariaDb::start();
+    let database = server.database();
+    server.sql("", "SET GLOBAL max_allowed_packet = 1048576");
+    let history = open(config(&database));
+    let several: Vec<_> = (0..4).map(|n| record(&Arc::new(session(n)), &turn(1))).collect();
+    for kept in join_all(several.iter().map(|op| history.apply(op))).await {
+        assert!(kept.expect("archived"));
+    }
+    assert!(connections(&database).len() > 1);
+    let (talk, large) = (Arc::new(session(9)), "large ".repeat(200_000));
+    let op = record(&talk, &[said(Role::User, &large, 1)]);
+    for _ in 0..2 {
+        let (is_permanent, words) = told(history.apply(&op).await.expect_err("too large"));
+        assert!(is_permanent && words.contains("max_allowed_packet of 1048576"), "{words}");
+    }
+    server.sql("", "SET GLOBAL max_allowed_packet = 16777216");
+    assert!(history.apply(&op).await.expect("archived"));
+    assert_eq!(contents(&history, talk.id).await, [large]);
+    for kept in join_all(several.iter().map(|op| history.apply(op))).await {
+        assert!(kept.expect("archived"));
+    }
 }
 
 /// A session of years is removed some thousand messages at a time: what an attempt did is done, also if it is given up.

@@ -55,6 +55,35 @@ async fn a_table_of_the_python_service_is_changed_once_by_whoever_comes_first() 
     assert_eq!(indexes, expected);
 }
 
+/// Reading or deleting a session would look at all messages. Where it may not be made, all works without.
+#[tokio::test]
+async fn a_table_without_the_index_of_sessions_gets_it_unless_that_is_forbidden() {
+    let database = MariaDb::shared().database();
+    database.sql(&PYTHON_TABLES.replace(", INDEX (namespace, session_id)", ""));
+    let indexes = || {
+        database.sql(
+            "SELECT index_name, GROUP_CONCAT(column_name ORDER BY seq_in_index) FROM information_schema.statistics
+             WHERE table_schema = DATABASE() AND table_name = 'chat_messages' GROUP BY index_name ORDER BY 1",
+        )
+    };
+    let session_index = "chat_messages_session\tnamespace,session_id\n";
+    open(config(&database)).prepare().await.expect("prepared");
+    assert!(indexes().contains(session_index), "{}", indexes());
+
+    // One that finds sessions without their namespace serves as well.
+    database.sql("ALTER TABLE chat_messages DROP INDEX chat_messages_session, ADD INDEX theirs (session_id)");
+    open(config(&database)).prepare().await.expect("prepared");
+    assert!(!indexes().contains(session_index), "{}", indexes());
+
+    database.sql("ALTER TABLE chat_messages DROP INDEX theirs");
+    let history = open(restricted(&database, "g", "SELECT, INSERT, UPDATE, DELETE"));
+    history.prepare().await.expect("prepared, although it may not make the index");
+    assert!(!indexes().contains(session_index), "{}", indexes());
+    let talk = Arc::new(session(0));
+    keep(&history, &talk, &turn(1)).await;
+    assert_eq!(contents(&history, talk.id).await, ["q1", "a1"]);
+}
+
 #[tokio::test]
 async fn without_the_right_to_change_a_table_the_start_names_the_statement() {
     let database = MariaDb::shared().database();

@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{RedisHistory, score, stored};
-use crate::{client::Command, error::Error};
+use crate::{client::Command, error::Error, scripts};
 
 /// How long reading may take in all. It is many commands where there is much to read, or an index to complete: none of
 /// them may keep one waiting for longer than [`PATIENCE`](crate::PATIENCE), but while Redis answers it is worth going on.
@@ -29,18 +29,21 @@ const MESSAGES_AT_ONCE: i64 = 100;
 /// Looks that a listing takes at its page: each time those that are gone are taken out of the index.
 const MOST_LOOKS: usize = 10;
 
-/// How many more sessions there were in the set than in the index when both were last compared, and nothing could be done
-/// about it: a set may name sessions that are nowhere to be found. What we archive ourselves does not change it.
+/// How many names the set had that lead to no session, when all of it was last looked at: by so many more than the index it
+/// has, and nothing can be done about it. Any other difference is a reason to look again.
 #[derive(Default)]
 pub(super) struct Counted(AtomicI64);
 
 impl Counted {
     fn is_known(&self, difference: i64) -> bool {
-        difference == 0 || difference == self.0.load(Ordering::Relaxed)
+        if difference == 0 {
+            self.note(0);
+        }
+        difference == self.0.load(Ordering::Relaxed)
     }
 
-    fn note(&self, difference: i64) {
-        self.0.store(difference, Ordering::Relaxed);
+    fn note(&self, nowhere: i64) {
+        self.0.store(nowhere, Ordering::Relaxed);
     }
 }
 
@@ -95,60 +98,85 @@ impl RedisHistory {
 
     /// Puts sessions into the index that only the set names, since the Python service knows of no index, and takes out
     /// those that the set no longer names. Two numbers tell whether there is anything to do.
+    ///
+    /// Others archive meanwhile. Each step looks at some names and puts these right, by what holds at that moment; what
+    /// came where a step had been already makes a difference that the next listing finds.
     async fn complete_index(&self, deadline: Instant) -> Result<(), Error> {
-        if self.counted.is_known(self.difference(deadline).await?) {
+        if self.counted.is_known(self.settle(Vec::new(), deadline).await?) {
             return Ok(());
         }
-        let (mut named, mut cursor) = (HashSet::new(), String::from("0"));
-        loop {
-            let scan = Command::on("SSCAN", self.sessions_key()).arg(cursor.as_str()).arg("COUNT").arg(AT_ONCE);
-            let mut answer = self.redis.run(scan.by(deadline)).await?.into_array().into_iter();
-            cursor = answer.next().and_then(|cursor| cursor.as_string()).ok_or(Error::Unreadable("the archive"))?;
-            let names = answer.next().map(Value::into_array).unwrap_or_default();
-            named.extend(names.iter().filter_map(Value::as_string));
-            if cursor == "0" {
-                break;
+        let (mut nowhere, mut cursor) = (HashSet::new(), None);
+        while let Some(names) = self.scan("SSCAN", self.sessions_key(), &mut cursor, deadline).await? {
+            let missing = self.not_in_index(names, deadline).await?;
+            let places = join_all(missing.iter().map(|name| self.place(name, deadline))).await;
+            let mut found = Vec::new();
+            for (name, place) in missing.into_iter().zip(places) {
+                match place? {
+                    Some(place) => found.push((name, place)),
+                    // One may be seen more than once.
+                    None => drop(nowhere.insert(name)),
+                }
             }
+            self.settle(found, deadline).await?;
         }
-        let mut unnamed = Vec::new();
-        let mut offset = 0;
-        loop {
-            let range = Command::on("ZRANGE", self.index_key()).arg(offset).arg(offset + AT_ONCE - 1);
-            let names = self.redis.run(range.by(deadline)).await?.into_array();
-            if names.is_empty() {
-                break;
-            }
-            offset += AT_ONCE;
-            unnamed.extend(names.iter().filter_map(Value::as_string).filter(|name| !named.remove(name)));
+        let nowhere = nowhere.len() as i64;
+        self.counted.note(nowhere);
+        if self.settle(Vec::new(), deadline).await? == nowhere {
+            return Ok(());
         }
-        for names in unnamed.chunks(AT_ONCE as usize) {
-            let remove = Command::on("ZREM", self.index_key());
-            let remove = names.iter().fold(remove, |command, name| command.arg(name.as_str()));
-            self.redis.run(remove.by(deadline)).await?;
+        let mut cursor = None;
+        while let Some(members) = self.scan("ZSCAN", self.index_key(), &mut cursor, deadline).await? {
+            // Behind each name is its score.
+            let names = members.into_iter().step_by(2).map(|name| (name, String::new()));
+            self.settle(names.collect(), deadline).await?;
         }
-        // What is left of the names is not in the index.
-        let missing: Vec<SessionId> = named.iter().filter_map(|name| name.parse().ok()).collect();
-        for ids in missing.chunks(AT_ONCE as usize) {
-            let added = join_all(ids.iter().map(|id| self.add_to_index(*id, deadline))).await;
-            added.into_iter().collect::<Result<(), _>>()?;
-        }
-        self.counted.note(self.difference(deadline).await?);
         Ok(())
     }
 
-    async fn difference(&self, deadline: Instant) -> Result<i64, Error> {
-        let set = self.redis.run(Command::on("SCARD", self.sessions_key()).by(deadline)).await?;
-        let index = self.redis.run(Command::on("ZCARD", self.index_key()).by(deadline)).await?;
-        let counts = set.as_i64().zip(index.as_i64());
-        counts.map(|(set, index)| set - index).ok_or(Error::Unreadable("the archive"))
+    /// The next members of a set; none after the last. What is in it all the time is seen at least once.
+    async fn scan(
+        &self,
+        command: &'static str,
+        key: String,
+        cursor: &mut Option<String>,
+        deadline: Instant,
+    ) -> Result<Option<Vec<String>>, Error> {
+        if cursor.as_deref() == Some("0") {
+            return Ok(None);
+        }
+        let from = cursor.take().unwrap_or_else(|| "0".to_owned());
+        let scan = Command::on(command, key).arg(from).arg("COUNT").arg(AT_ONCE);
+        let mut answer = self.redis.run(scan.by(deadline)).await?.into_array().into_iter();
+        *cursor = answer.next().and_then(|cursor| cursor.as_string());
+        let members = answer.next().filter(|_| cursor.is_some()).ok_or(Error::Unreadable("the archive"))?;
+        Ok(Some(members.into_array().iter().filter_map(Value::as_string).collect()))
     }
 
-    async fn add_to_index(&self, id: SessionId, deadline: Instant) -> Result<(), Error> {
-        let created_at = Command::on("HGET", self.session_key(id)).arg("created_at").in_lane_of(&id);
-        match stored::created_at(&self.redis.run(created_at.by(deadline)).await?) {
-            Some(created_at) => self.redis.run(self.put_in_index(created_at, id).by(deadline)).await.map(drop),
-            None => Ok(()),
+    async fn not_in_index(&self, mut names: Vec<String>, deadline: Instant) -> Result<Vec<String>, Error> {
+        if names.is_empty() {
+            return Ok(names);
         }
+        let scores = names.iter().fold(Command::on("ZMSCORE", self.index_key()), |ask, name| ask.arg(name.as_str()));
+        let scores = self.redis.run(scores.by(deadline)).await?.into_array();
+        let mut scores = scores.iter();
+        names.retain(|_| scores.next().is_none_or(Value::is_null));
+        Ok(names)
+    }
+
+    /// Where a session belongs in the index; none if there is no such session.
+    async fn place(&self, name: &str, deadline: Instant) -> Result<Option<String>, Error> {
+        let Ok(id) = name.parse::<SessionId>() else { return Ok(None) };
+        let created_at = Command::on("HGET", self.session_key(id)).arg("created_at").in_lane_of(&id);
+        let created_at = stored::created_at(&self.redis.run(created_at.by(deadline)).await?);
+        Ok(created_at.map(|created_at| score(created_at).to_string()))
+    }
+
+    /// Puts these names into the index, at their places, if the set has them; else takes them out of it. Tells how many
+    /// more there are in the set than in the index.
+    async fn settle(&self, names: Vec<(String, String)>, deadline: Instant) -> Result<i64, Error> {
+        let settle = Command::script(&scripts::SETTLE, [self.sessions_key(), self.index_key()]);
+        let settle = names.into_iter().fold(settle, |settle, (name, place)| settle.arg(name).arg(place));
+        self.redis.run(settle.by(deadline)).await?.as_i64().ok_or(Error::Unreadable("the archive"))
     }
 
     pub(super) async fn read_messages(

@@ -1,6 +1,6 @@
 //! The archive, and that of the Python service, in one another's hands.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use chat_domain::{
     message::Role,
@@ -12,6 +12,7 @@ use chat_domain::{
 use chat_redis::RedisHistory;
 use chat_test_support::RedisServer;
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::scene::{fresh, prefix};
 
@@ -127,6 +128,53 @@ async fn a_name_without_a_session_makes_no_listing_slow() {
         history.apply(&open(&Arc::new(session(n)))).await.expect("archived");
         assert_eq!(listed(&history, ALL).await.1, n as u64);
         assert_eq!(server.calls("sscan"), 1);
+    }
+}
+
+/// The index is completed in steps, between which others archive: all of it is found afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn completing_the_index_loses_nothing_that_is_archived_meanwhile() {
+    const ROUNDS: usize = 3;
+    const NAMED: usize = 1_500;
+    const ARCHIVERS: usize = 8;
+    const EACH: usize = 100;
+    let server = RedisServer::start();
+    let redis = crate::scene::replica(&server.url(), &prefix()).await;
+    let history = Arc::new(redis.history("archive", "test"));
+    // As the Python service does.
+    let name = "for i = 1, ARGV[2] do
+                    local id = string.format('00000000-0000-4000-%04d-%012d', ARGV[1], i)
+                    redis.call('HSET', 'archive:session:' .. id, 'created_at', '2024-05-01T09:00:00Z')
+                    redis.call('SADD', 'archive:sessions', id)
+                end";
+    for round in 1..=ROUNDS {
+        server.cli(&["EVAL", name, "0", &round.to_string(), &NAMED.to_string()]);
+        let mut archivers = JoinSet::new();
+        for archiver in 0..ARCHIVERS {
+            let history = history.clone();
+            archivers.spawn(async move {
+                for n in 0..EACH {
+                    // The newest come in where a listing begins.
+                    let millis = (round * EACH + n) * ARCHIVERS + archiver;
+                    history.apply(&open(&Arc::new(session(millis as i64)))).await.expect("archived");
+                }
+            });
+        }
+        while !archivers.is_empty() {
+            listed(&history, ALL).await;
+            while let Some(archived) = archivers.try_join_next() {
+                archived.expect("no panic");
+            }
+        }
+        let expected = round * (NAMED + ARCHIVERS * EACH);
+        let mut seen = HashSet::new();
+        while let (page, total) = listed(&history, SessionQuery { offset: seen.len() as u64, ..ALL }).await
+            && !page.is_empty()
+        {
+            assert_eq!(total, expected as u64, "in round {round}");
+            seen.extend(page);
+        }
+        assert_eq!(seen.len(), expected);
     }
 }
 
