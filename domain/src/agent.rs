@@ -7,10 +7,11 @@ pub mod window;
 
 use std::{collections::HashSet, sync::Arc};
 
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use self::window::{PastRounds, Window};
 use crate::{
+    json,
     message::{FinishReason, FinishedCall, Round, ToolCall, ToolOutcome, Usage},
     options::CompletionOptions,
     ports::{
@@ -174,13 +175,13 @@ impl Turn {
 }
 
 /// Tool arguments as a JSON object. Nothing at all is an empty one: many models write that for a tool without
-/// parameters. Anything else that is no object is told to the model, never guessed.
+/// parameters. Anything else that is no object, or cannot be read whole, is told to the model, never guessed.
 fn object(arguments: &str) -> Result<Box<RawValue>, String> {
     let arguments = arguments.trim();
     if arguments.is_empty() {
         return Ok(RawValue::from_string("{}".to_owned()).unwrap_or_default());
     }
-    match serde_json::from_str::<Box<RawValue>>(arguments) {
+    match json::parse::<Value>(arguments).and_then(|_| RawValue::from_string(arguments.to_owned())) {
         Ok(json) if json.get().starts_with('{') => Ok(json),
         Ok(_) => Err("The arguments must be a JSON object.".to_owned()),
         Err(error) => Err(format!("The arguments are not valid JSON ({error}); send a JSON object.")),

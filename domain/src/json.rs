@@ -1,8 +1,13 @@
-//! JSON strings, written to the letter as serde_json writes them, at a fraction of the cost for prose.
+//! JSON: strings, written to the letter as serde_json writes them, at a fraction of the cost for prose; and [`parse`],
+//! for what others wrote.
 //!
 //! Little in a conversation has to be escaped: it is looked at in words and blocks, and copied in runs.
 
+mod foreign;
+
 use std::{fmt, ops::Deref};
+
+pub use self::foreign::{Foreign, RESERVED_NAME, parse};
 
 /// How many bytes make a block, which compilers turn into a few vectors.
 const BLOCK: usize = 64;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, value::RawValue};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::time::Timestamp;
+use crate::{json::Foreign, time::Timestamp};
 
 /// A session's identity. The id is all that a client needs to speak in a session, so it is a random UUID (version 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -171,8 +171,8 @@ impl Serialize for Metadata {
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let members = Option::<Map<String, Value>>::deserialize(deserializer)?.unwrap_or_default();
-        Self::new(members).map_err(de::Error::custom)
+        let members = Option::<Foreign<Map<String, Value>>>::deserialize(deserializer)?;
+        Self::new(members.map(|Foreign(members)| members).unwrap_or_default()).map_err(de::Error::custom)
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use chat_domain::{
+    json::{self, Foreign},
     message::Role,
     session::{MemoryLimit, Metadata},
 };
@@ -15,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
 use uuid::Uuid;
 
-use super::json::{Body, Members};
+use super::json::{Body, Members, reason};
 
 /// A JSON object whose members are nobody's business but the client's.
 pub type AnyObject = HashMap<String, Value>;
@@ -47,7 +48,8 @@ impl Body for CreateSessionBody {
 
     fn read(members: &mut Members<'_>) -> Self {
         let memory_limit = read_memory_limit(members);
-        let metadata = members.get::<Map<String, Value>>("metadata", "a JSON object").unwrap_or_default();
+        let metadata = members.get::<Foreign<Map<String, Value>>>("metadata", "a JSON object");
+        let metadata = metadata.map(|Foreign(metadata)| metadata).unwrap_or_default();
         let checked_metadata = Metadata::new(metadata).unwrap_or_else(|error| {
             members.wrong(
                 "metadata",
@@ -132,9 +134,9 @@ impl Body for PostMessageBody {
         let checked_options = checked_options.map(Members::into_owned).unwrap_or_default();
         // What is passed on unread still has to be sound: a lone surrogate is JSON's grammar, but no text.
         for (name, value) in &checked_options {
-            if serde_json::from_str::<Value>(value.get()).is_err() {
-                members
-                    .wrong(format!("options.{name}"), "Input should be valid JSON of Unicode text and finite numbers");
+            if let Err(error) = json::parse::<Value>(value.get()) {
+                let reason = reason(&error, "valid JSON of Unicode text and finite numbers");
+                members.wrong(format!("options.{name}"), reason);
             }
         }
         Self { content, role, memory_limit, options: None, checked_options }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use bytes::Bytes;
+use chat_domain::json::RESERVED_NAME;
 use poem::{
     FromRequest, IntoResponse, Request, RequestBody, Response, Result,
     http::{HeaderMap, header},
@@ -206,11 +207,7 @@ impl<'a> Members<'a> {
     /// A member as a `T`; none if it is absent or `null`, or if it is no `T`, which is noted.
     pub(super) fn get<T: Deserialize<'a>>(&mut self, name: &str, expected: &str) -> Option<T> {
         let value = self.raw(name)?;
-        let parsed = serde_json::from_str(value.get()).ok();
-        if parsed.is_none() {
-            self.wrong(name, format!("Input should be {expected}"));
-        }
-        parsed
+        serde_json::from_str(value.get()).map_err(|error| self.wrong(name, reason(&error, expected))).ok()
     }
 
     /// Notes what is wrong with a member.
@@ -222,6 +219,14 @@ impl<'a> Members<'a> {
     pub(super) fn into_owned(self) -> Vec<(String, Box<RawValue>)> {
         self.found.into_iter().map(|(name, value)| (name.into_owned(), value.to_owned())).collect()
     }
+}
+
+/// Why a value could not be read: for a name in it that nobody may use, or because it is not what was expected.
+pub(super) fn reason(error: &serde_json::Error, expected: &str) -> String {
+    if error.to_string().starts_with(RESERVED_NAME) {
+        return format!("Input should not have a member named {RESERVED_NAME}");
+    }
+    format!("Input should be {expected}")
 }
 
 /// A JSON response body that serde has written from borrowed data; its schema is `T`'s.

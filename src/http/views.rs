@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chat_domain::{
     chat::TurnOutcome,
-    json::write_str,
+    json::{self, write_str},
     message::{FinishReason, Message, Role},
     session::{MemoryLimit, Metadata, Session, SessionId},
     time::Timestamp,
@@ -154,7 +154,7 @@ struct ToolCallView<'a> {
 /// A call's arguments as JSON: as the model wrote them, on one line; what is no JSON as a string.
 pub(super) fn arguments(text: &str) -> Box<RawValue> {
     let text = text.trim();
-    let value = match serde_json::from_str::<Value>(if text.is_empty() { "{}" } else { text }) {
+    let value = match json::parse::<Value>(if text.is_empty() { "{}" } else { text }) {
         Ok(value) => value,
         Err(_) => Value::String(text.to_owned()),
     };
@@ -171,6 +171,15 @@ mod tests {
 
     fn said(role: Role, content: &str) -> Message {
         Message::said(MessageId(Uuid::nil()), Timestamp::from_millis(1_763_805_600_007), role, content)
+    }
+
+    #[test]
+    fn arguments_with_a_reserved_name_are_shown_as_the_text_they_are() {
+        for text in
+            [r#"{"$serde_json::private::RawValue":"[1]"}"#, r#"{"a":[{"\u0024serde_json::private::RawValue":"[1]"}]}"#]
+        {
+            assert_eq!(arguments(text).get(), json!(text).to_string());
+        }
     }
 
     #[test]

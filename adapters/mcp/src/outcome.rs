@@ -1,6 +1,6 @@
 //! What a server answers to a call, as text for the model.
 
-use chat_domain::{agent::window::cut, message::ToolOutcome};
+use chat_domain::{agent::window::cut, json::parse, message::ToolOutcome};
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn says_the_same(text: &str, structured: &Value) -> bool {
     if wrapped.and_then(Value::as_str) == Some(text) {
         return true;
     }
-    let parsed: Option<Value> = serde_json::from_str(text).ok();
+    let parsed: Option<Value> = parse(text).ok();
     parsed.is_some() && (parsed.as_ref() == Some(structured) || parsed.as_ref() == wrapped)
 }
 
@@ -135,6 +135,13 @@ mod tests {
         assert_eq!(outcome(only), ToolOutcome::ok(r#"{"a":1}"#));
         let other = json!({"content": [{"type": "text", "text": "one"}], "structuredContent": {"a": 1}});
         assert_eq!(outcome(other), ToolOutcome::ok("one\n{\"a\":1}"));
+    }
+
+    #[test]
+    fn a_text_with_a_reserved_name_is_a_text() {
+        let text = json!({chat_domain::json::RESERVED_NAME: "[1]"}).to_string();
+        let both = json!({"content": [{"type": "text", "text": text}], "structuredContent": {"result": [1]}});
+        assert_eq!(outcome(both), ToolOutcome::ok(format!("{text}\n{{\"result\":[1]}}")));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use chat_domain::{
+    json::parse,
     message::ToolOutcome,
     ports::{
         Clock, Observer, Random,
@@ -236,7 +237,7 @@ impl ToolPort for McpTools {
         if !server.allows(&tool.name) {
             return ToolOutcome::error(format!("There is no tool {}.", tool.function));
         }
-        let Ok(arguments) = serde_json::from_str::<JsonObject>(arguments.get()) else {
+        let Ok(arguments) = parse::<JsonObject>(arguments.get()) else {
             return ToolOutcome::error("The arguments are no JSON object.");
         };
         let began = self.clock.moment();

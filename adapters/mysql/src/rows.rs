@@ -1,6 +1,7 @@
 //! What is read from the tables, also where the Python service or somebody's hand wrote it.
 
 use chat_domain::{
+    json::parse,
     message::{Message, MessageId, Role},
     ports::history::{ArchivedMessage, ArchivedSession},
     session::{MemoryLimit, Metadata, Session, SessionId},
@@ -103,9 +104,9 @@ const DEEPEST: usize = 30;
 /// Metadata as it is stored: JSON, or, where a database would refuse that, a JSON string with it.
 pub(crate) fn stored_metadata(metadata: &Metadata) -> String {
     let json = metadata.as_json();
-    match serde_json::from_str::<Value>(json) {
-        Ok(value) if depth(&value) > DEEPEST => Value::from(json).to_string(),
-        _ => json.to_owned(),
+    match parse::<Value>(json) {
+        Ok(value) if depth(&value) <= DEEPEST => json.to_owned(),
+        _ => Value::from(json).to_string(),
     }
 }
 
@@ -126,6 +127,7 @@ fn metadata(stored: &str) -> Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Map;
 
     #[test]
     fn metadata_is_read_whatever_it_is() {
@@ -136,6 +138,12 @@ mod tests {
             assert_eq!(metadata(&stored), given);
             assert!(depth(&serde_json::from_str(&stored).expect("JSON")) <= DEEPEST);
         }
+        // What cannot be read here is a text for the database, whatever it is.
+        let mark = chat_domain::json::RESERVED_NAME;
+        let hidden =
+            Map::from_iter([("a".to_owned(), Value::Object(Map::from_iter([(mark.to_owned(), "[]".into())])))]);
+        let stored = stored_metadata(&Metadata::new(hidden).expect("small"));
+        assert!(stored.starts_with('"') && serde_json::from_str::<String>(&stored).is_ok(), "{stored}");
         for broken in ["", "{", "null", "[1]", "7", "\"text\"", "{'a': 1}"] {
             assert_eq!(metadata(broken), Metadata::default(), "{broken}");
         }

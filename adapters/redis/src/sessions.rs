@@ -54,7 +54,7 @@ impl SessionPolicy {
 /// faster.
 ///
 /// Sessions that have expired leave the index by a sweep that one of the replicas makes every half a minute: until then
-/// they count in totals, but they are not listed.
+/// they count in totals, but they are not listed. Nor is one that cannot be read, which is logged.
 pub struct RedisSessions(Arc<Store>);
 
 pub(crate) struct Store {
@@ -123,17 +123,19 @@ impl SessionStore for RedisSessions {
     }
 
     async fn list(&self, offset: usize, limit: usize) -> Result<(Vec<Arc<Session>>, usize), Unavailable> {
-        let (mut sessions, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+        let (mut found, deadline) = (Found::default(), Instant::now() + PATIENCE);
         for _ in 0..MOST_LOOKS {
             let ids = self.0.indexed(offset, limit, deadline).await?;
-            let (found, dead) = self.0.look_up(&ids, deadline).await?;
-            sessions = found;
-            if dead.is_empty() {
+            found = self.0.look_up(&ids, deadline).await?;
+            if found.dead.is_empty() {
                 break;
             }
-            self.0.forget(dead, deadline).await?;
+            self.0.forget(std::mem::take(&mut found.dead), deadline).await?;
         }
-        Ok((sessions, self.0.count(deadline).await?))
+        if found.unreadable > 0 {
+            tracing::warn!(count = found.unreadable, "sessions that Redis holds cannot be read, and are not listed");
+        }
+        Ok((found.sessions, self.0.count(deadline).await?))
     }
 
     async fn count(&self) -> Result<usize, Unavailable> {
@@ -143,6 +145,16 @@ impl SessionStore for RedisSessions {
     async fn open_turn(&self, id: SessionId, caller: &Caller, deadline: Moment) -> Result<Place, OpenError> {
         Seat::take(self.0.clone(), id, caller).open(deadline).await
     }
+}
+
+/// What is behind some ids of the index.
+#[derive(Default)]
+struct Found {
+    sessions: Vec<Arc<Session>>,
+    /// Ids without a session.
+    dead: Vec<String>,
+    /// How many sessions cannot be read: they must not hide the others.
+    unreadable: usize,
 }
 
 impl Store {
@@ -165,21 +177,23 @@ impl Store {
         Ok(ids.into_array().iter().filter_map(Value::as_string).collect())
     }
 
-    /// The sessions of these ids, and the ids that have none.
-    async fn look_up(&self, ids: &[String], deadline: Instant) -> Result<(Vec<Arc<Session>>, Vec<String>), Error> {
+    async fn look_up(&self, ids: &[String], deadline: Instant) -> Result<Found, Error> {
         let stored = join_all(ids.iter().map(|id| async move {
             let Ok(id) = id.parse::<SessionId>() else { return Ok(Value::Null) };
             let [session, ..] = self.redis.keys.session(id);
             self.redis.run(Command::on("HGET", session).arg("s").in_lane_of(&id).by(deadline)).await
         }));
-        let (mut sessions, mut dead) = (Vec::new(), Vec::new());
+        let mut found = Found::default();
         for (id, stored) in ids.iter().zip(stored.await) {
             match stored? {
-                Value::Null => dead.push(id.clone()),
-                stored => sessions.push(Arc::new(read_session(&stored)?)),
+                Value::Null => found.dead.push(id.clone()),
+                stored => match read_session(&stored) {
+                    Ok(session) => found.sessions.push(Arc::new(session)),
+                    Err(_) => found.unreadable += 1,
+                },
             }
         }
-        Ok((sessions, dead))
+        Ok(found)
     }
 
     /// Takes ids out of the index.

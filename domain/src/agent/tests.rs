@@ -161,6 +161,10 @@ fn arguments_are_an_object_or_an_error_and_never_guessed() {
         ("{'a': 1}", None),
         ("{} {}", None),
         (r#"{"a": 1,}"#, None),
+        (r#"{"a":{"$serde_json::private::RawValue":"[]"}}"#, None),
+        (r#"{"a":[{"b":1,"\u0024serde_json::private::RawValue":"[]"}]}"#, None),
+        (r#"{"a":"\ud800"}"#, None),
+        (&format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200)), None),
         ("find it", None),
     ] {
         let mut turn = Turn::new(brief(None), policy(10));

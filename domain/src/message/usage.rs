@@ -8,6 +8,8 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
+use crate::json::Foreign;
+
 /// What a backend reports to have used, as it reports it; numbers of several answers are summed, nested ones and cost
 /// too.
 ///
@@ -106,8 +108,8 @@ impl<'de> Deserialize<'de> for Usage {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Usage, M::Error> {
                 let next = || {
-                    map.next_entry::<Name, Value>()
-                        .map(|entry| entry.map(|(Name(name), value)| (name, value)))
+                    map.next_entry::<Name, Foreign<Value>>()
+                        .map(|entry| entry.map(|(Name(name), Foreign(value))| (name, value)))
                         .transpose()
                 };
                 std::iter::from_fn(next).collect()

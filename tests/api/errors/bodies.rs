@@ -123,6 +123,51 @@ async fn a_body_nests_32_levels_at_the_most() {
     assert_eq!(scene.client.post("/sessions", &brackets).await.status, 201, "in a text they are no levels");
 }
 
+/// A library's own mark for JSON in a text, which hides as many levels as one likes from whoever counts brackets.
+#[tokio::test]
+async fn no_level_hides_in_a_text() {
+    let scene = Scene::start().await;
+    let session = scene.client.create_session().await;
+    let messages = format!("/sessions/{session}/messages");
+    let mark = "$serde_json::private::RawValue";
+    let nested = |levels: usize, inner: &str| format!("{}{inner}{}", "[".repeat(levels), "]".repeat(levels));
+    let in_text = |json: &str| json!({mark: json}).to_string();
+    let mut often = nested(20, "");
+    for _ in 0..6 {
+        often = nested(20, &in_text(&often));
+    }
+    let escaped: String = mark.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    for (attack, hidden) in [
+        ("plain", in_text(&nested(100, ""))),
+        ("twice", in_text(&nested(100, &in_text(&nested(100, ""))))),
+        ("six times", often),
+        ("small", in_text("1")),
+        ("an escaped name", in_text("[]").replace('$', r"\u0024")),
+        ("a name of escapes alone", in_text("[]").replace(mark, &escaped)),
+        ("in arrays", nested(9, &in_text("[]"))),
+        ("in objects", json!({"a": {"b": [{}, {mark: "[]"}]}}).to_string()),
+        ("not the first", format!(r#"{{"z":1,{}"#, &in_text("[]")[1..])),
+        ("a megabyte", in_text(&format!("{}[]", " ".repeat(1_000_000)))),
+    ] {
+        let metadata = format!(r#"{{"metadata":{{"a":{hidden}}}}}"#);
+        let option = format!(r#"{{"content":"x","options":{{"metadata":{hidden}}}}}"#);
+        for (path, body, field) in
+            [("/sessions", metadata, "metadata"), (messages.as_str(), option, "options.metadata")]
+        {
+            let answer = send(&scene.client, Method::POST, path, body).await;
+            assert_eq!(answer.status, 422, "{attack} as {field}");
+            assert_error(&answer, 422, "validation_error");
+            let reason = format!("Input should not have a member named {mark}");
+            assert_eq!(field_errors(&answer), pairs(&[(field, &reason)]), "{attack}");
+        }
+    }
+    let own = format!(r#"{{"metadata":{}}}"#, in_text("[]"));
+    assert_error(&send(&scene.client, Method::POST, "/sessions", own).await, 422, "validation_error");
+    assert_eq!(scene.upstream.requests().len(), 0);
+    let as_text = json!({"metadata": {"a": mark, "b": [in_text("[]")]}});
+    assert_eq!(scene.client.post("/sessions", &as_text).await.expect(201).body["metadata"], as_text["metadata"]);
+}
+
 #[tokio::test]
 async fn half_a_character_is_none() {
     let (scene, operator) = Scene::with_operator(&[]).await;

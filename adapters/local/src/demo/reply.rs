@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chat_domain::{
     agent::window::{Entry, cut},
+    json::parse,
     message::{FinishedCall, Role, Round},
     ports::{
         llm::{LlmRequest, ToolChoice},
@@ -147,10 +148,10 @@ fn find<'a>(catalogue: &'a ToolCatalogue, name: &str) -> Option<&'a Tool> {
 /// Arguments made of a message: the JSON object in it, else the message itself in every text that the tool requires.
 fn arguments(tool: Option<&Tool>, message: &str) -> String {
     let object = message.find('{').map(|at| message[at..].trim());
-    if let Some(object) = object.filter(|text| serde_json::from_str::<Map<String, Value>>(text).is_ok()) {
+    if let Some(object) = object.filter(|text| parse::<Map<String, Value>>(text).is_ok()) {
         return object.to_owned();
     }
-    let schema: Value = tool.and_then(|tool| serde_json::from_str(tool.schema.get()).ok()).unwrap_or_default();
+    let schema: Value = tool.and_then(|tool| parse(tool.schema.get()).ok()).unwrap_or_default();
     let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let fill = |name: &str| match schema["properties"][name]["type"].as_str() {
         Some("integer" | "number") => json!(1),

@@ -1,6 +1,6 @@
 //! What a model thought (OpenRouter's `reasoning_details`), which some want back with the results of their tools.
 
-use chat_domain::message::Opaque;
+use chat_domain::{json::Foreign, message::Opaque};
 use serde_json::{
     Map, Value,
     value::{RawValue, to_raw_value},
@@ -20,7 +20,7 @@ pub(super) struct Reasoning {
 impl Reasoning {
     /// Takes an array of details, or of pieces of them; anything else is no concern of ours.
     pub(super) fn add(&mut self, details: &RawValue) {
-        let Ok(more) = serde_json::from_str::<Vec<Detail>>(details.get()) else {
+        let Ok(more) = serde_json::from_str::<Vec<Foreign<Detail>>>(details.get()) else {
             return;
         };
         if more.is_empty() {
@@ -29,7 +29,7 @@ impl Reasoning {
         let is_first = self.size == 0;
         self.size += details.get().len();
         self.whole = is_first.then(|| details.to_owned());
-        more.into_iter().for_each(|piece| self.append(piece));
+        more.into_iter().for_each(|Foreign(piece)| self.append(piece));
     }
 
     fn append(&mut self, piece: Detail) {

@@ -273,6 +273,16 @@ fn pieces_of_reasoning_are_put_together() {
 }
 
 #[test]
+fn usage_and_reasoning_with_a_reserved_name_are_none() {
+    for name in [r"$serde_json::private::RawValue", r"\u0024serde_json::private::RawValue"] {
+        let delta = format!(r#"{{"content": "a", "reasoning_details": [{{"text": "t", "x": {{"{name}": "[1]"}}}}]}}"#);
+        let body = format!(r#"{{"choices": [{{"message": {delta}}}], "usage": {{"x": {{"{name}": "[1]"}}}}}}"#);
+        let answer = whole(body.as_bytes(), &nobody()).expect("an answer");
+        assert_eq!((&*answer.text, answer.opaque, answer.usage), ("a", None, None));
+    }
+}
+
+#[test]
 fn what_is_gathered_is_bounded() {
     let long = "x".repeat(40);
     for delta in [

@@ -1,4 +1,4 @@
-//! Whatever clients say comes back as it was said.
+//! Whatever clients say comes back as it was said, and what cannot be read hides nothing else.
 
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use chat_domain::{
     session::{Metadata, Session},
     testing::samples::{full_message, limit, record, said, session},
 };
+use chat_test_support::RedisServer;
 use serde_json::json;
 
-use crate::scene::{ANYBODY, fresh, open, prefix, sessions};
+use crate::scene::{ANYBODY, create, fresh, open, prefix, sessions, store};
 
 fn texts() -> Vec<String> {
     vec![
@@ -54,4 +55,23 @@ async fn every_content_survives_memory_and_archive() {
     assert!(archived == messages, "an archived message has changed");
     let listed = history.sessions(&SessionQuery { limit: 10, ..SessionQuery::default() }).await.expect("an answer");
     assert_eq!(listed.items[0].session.metadata, session.metadata);
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_read_hides_no_other() {
+    let (server, prefix) = (RedisServer::shared(), prefix());
+    let store = store(&server.url(), &prefix).await;
+    let ids = [create(&store).await.id, create(&store).await.id, create(&store).await.id];
+    let key = |at: usize| format!("{prefix}:s:{{{}}}:h", ids[at]);
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
+    let stored = server.cli(&["HGET", &key(0), "s"]);
+    let (head, _) = stored.split_once(r#""metadata":"#).expect("metadata");
+    server.cli(&["HSET", &key(0), "s", &format!(r#"{head}"metadata":{deep}}}"#)]);
+    server.cli(&["HSET", &key(2), "s", "no session"]);
+    let (listed, total) = store.list(0, 10).await.expect("a list");
+    assert_eq!(listed.iter().map(|session| session.id).collect::<Vec<_>>(), [ids[1]]);
+    assert_eq!(total, 3, "all of them are there");
+    for unreadable in [ids[0], ids[2]] {
+        assert!(store.read(unreadable, &ANYBODY).await.is_err());
+    }
 }
