@@ -76,11 +76,16 @@
 
   admin.asJson = (sessions, filter) => JSON.stringify({ exported_at: new Date().toISOString(), filter, sessions }, null, 2);
 
+  // Where a cell of a spreadsheet may begin, and what would make it a formula. In many countries it is semicolons, not
+  // commas, that part cells: there our quotation marks hold nothing together, and a line's end within them ends the line.
+  // Spreadsheets pass over blanks and quotation marks before the sign.
+  const FORMULA = /(^|[;\t\r\n])([[\s"']--[\t\r\n]]*)(?=[=+\-@＝＋－＠])/gv;
+
   // RFC 4180. What a spreadsheet would take for a formula is made text by an apostrophe.
   const cell = (value) => {
     const text = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
-    const safe = /^[=+\-@\t\r\n＝＋－＠]/.test(text) ? `'${text}` : text;
-    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+    const safe = text.replace(FORMULA, "$1'$2");
+    return /[",;\t\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
 
   const SESSION = ["id", "created_at", "provider", "fallback_provider", "memory_limit", "metadata"];

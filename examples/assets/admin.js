@@ -43,11 +43,7 @@ agent.addTexts({
 
   // ---- The token
 
-  // It belongs to one service: a page opened as a file can be pointed at another.
-  admin.token = () => {
-    const kept = agent.store.tab.get("admin-token");
-    return kept?.root === agent.root() ? kept.token : null;
-  };
+  admin.token = () => agent.secret.get("admin-token");
 
   const isRefusal = (failure) => ["missing_admin_token", "invalid_admin_token", "admin_disabled"].includes(failure.code);
 
@@ -81,7 +77,7 @@ agent.addTexts({
 
   function askForToken(failure) {
     const wasIn = Boolean(admin.token());
-    agent.store.tab.remove("admin-token");
+    agent.secret.remove("admin-token");
     admin.panels[current]?.leave();
     current = null;
     byId("admin-work").hidden = true;
@@ -105,7 +101,7 @@ agent.addTexts({
     let wait = 0;
     try {
       await agent.request("GET", "/admin/bypass", { headers: { "X-Admin-Token": token } });
-      agent.store.tab.set("admin-token", { root: agent.root(), token });
+      agent.secret.set("admin-token", token);
       enter();
       agent.announce(t("login.done"));
     } catch (failure) {
@@ -134,7 +130,7 @@ agent.addTexts({
 
   // What was shown goes with the page.
   function logout() {
-    agent.store.tab.remove("admin-token");
+    agent.secret.remove("admin-token");
     window.history.replaceState(null, "", location.pathname + location.search);
     location.reload();
   }

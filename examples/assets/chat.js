@@ -23,7 +23,7 @@
     changed: () => draw(),
     isVisible: (conversation) => !conversation.element.hidden && conversation.element.isConnected && !document.hidden,
     headers: () => {
-      const key = agent.store.tab.get("api-key");
+      const key = agent.secret.get("api-key");
       return key ? { "X-API-Key": key } : {};
     },
     away: () => away(),
@@ -189,7 +189,7 @@
         const hidden = ["answering", "unread"].includes(state) && el("span", { class: "visually-hidden", text: () => t(state) });
         drawn.sign.replaceChildren(...[sign(state), hidden].filter(Boolean));
       });
-      byId("key-button").classList.toggle("is-set", Boolean(agent.store.tab.get("api-key")));
+      byId("key-button").classList.toggle("is-set", Boolean(agent.secret.get("api-key")));
     });
   };
 
@@ -200,13 +200,13 @@
   const askForKey = (failure, then) => {
     afterKey = then ?? null;
     byId("key-problem").textContent = failure ? agent.describe(failure).title : "";
-    byId("key-input").value = agent.store.tab.get("api-key") ?? "";
+    byId("key-input").value = agent.secret.get("api-key") ?? "";
     if (!keyDialog.open) keyDialog.showModal();
     byId("key-input").select();
   };
   const endKeyDialog = (key) => {
-    if (key) agent.store.tab.set("api-key", key);
-    else agent.store.tab.remove("api-key");
+    if (key) agent.secret.set("api-key", key);
+    else agent.secret.remove("api-key");
     keyDialog.close();
     draw();
     for (const conversation of conversations.values()) conversation.recover();

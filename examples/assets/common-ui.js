@@ -2,6 +2,7 @@
 //
 //   The header (navigation, language, the service's address when opened as a file) is built at once into
 //   <header id="site-header"></header>; <body data-page="chat|metrics|admin"> says which page this is.
+//   <p class="secret-target" hidden></p>, where a key or token is entered, then says to whom it will be sent.
 //
 //   agent.icon(name)              an <svg>: see `shapes` below; in markup <button data-icon="name">
 //   agent.button(key, {icon, class, ...props})     a button whose text is agent.t(key); class "icon-only" hides the text
@@ -24,7 +25,7 @@ agent.addTexts({
     "brand": "Chat Agent", "nav": "Pages", "nav.chat": "Chat", "nav.metrics": "Metrics", "nav.admin": "Administration",
     "skip": "Skip to the content", "switch": "فارسی",
     "address": "Service address", "address.hint": "Where the service answers, for example {example}", "address.save": "Use",
-    "address.wrong": "That is no web address. It should look like {example}.",
+    "address.wrong": "That is no web address. It should look like {example}.", "secret.target": "It will be sent to {address}",
     "retry": "Try again", "retry.in": "Try again in {seconds} s", "cancel": "Cancel", "close": "Close", "dismiss": "Dismiss",
     "copy": "Copy", "copied": "Copied", "copy.failed": "Could not copy", "request": "Request", "copy.request": "Copy the request’s number", "said": "What the service said",
     "loading": "Loading…",
@@ -63,7 +64,7 @@ agent.addTexts({
     "brand": "گفت‌وگویار", "nav": "صفحه‌ها", "nav.chat": "گفت‌وگو", "nav.metrics": "آمار", "nav.admin": "مدیریت",
     "skip": "پرش به محتوا", "switch": "English",
     "address": "نشانی سرویس", "address.hint": "جایی که سرویس پاسخ می‌دهد، مانند {example}", "address.save": "به‌کار ببر",
-    "address.wrong": "این نشانی وب نیست. باید مانند {example} باشد.",
+    "address.wrong": "این نشانی وب نیست. باید مانند {example} باشد.", "secret.target": "به {address} فرستاده می‌شود",
     "retry": "تلاش دوباره", "retry.in": "تلاش دوباره تا {seconds} ثانیه", "cancel": "انصراف", "close": "بستن", "dismiss": "پنهان کن",
     "copy": "رونوشت", "copied": "رونوشت شد", "copy.failed": "رونوشت نشد", "request": "درخواست", "copy.request": "رونوشت شمارهٔ درخواست", "said": "گفتهٔ سرویس",
     "loading": "در حال بار شدن…",
@@ -293,8 +294,10 @@ agent.confirm = ({ title, text, confirm, danger = false }) =>
   agent.keepLive(switchText, () => { switchText.lang = other(); });
   const languageSwitch = el("button", { type: "button", id: "language-switch", class: "button quiet", onclick: () => agent.setLanguage(other()) }, agent.icon("language"), switchText);
 
+  const leftToRight = (address) => `\u2066${address}\u2069`; // also within Persian
+
   const addressForm = () => {
-    const example = "\u2066http://localhost:8000\u2069"; // left to right, also within Persian
+    const example = leftToRight("http://localhost:8000");
     const input = el("input", { id: "service-address", type: "url", dir: "ltr", autocomplete: "off", spellcheck: "false", value: agent.root(), "aria-describedby": "service-address-hint" });
     const hint = el("span", { id: "service-address-hint", class: "muted", text: () => agent.t("address.hint", { example }) });
     const save = (event) => {
@@ -331,5 +334,11 @@ agent.confirm = ({ title, text, confirm, danger = false }) =>
       languageSwitch,
     ),
   );
-  if (agent.isStandalone) header.append(addressForm());
+  if (agent.isStandalone) {
+    header.append(addressForm());
+    for (const place of document.querySelectorAll(".secret-target")) {
+      place.hidden = false;
+      agent.keepLive(place, () => { place.textContent = agent.t("secret.target", { address: leftToRight(agent.root()) }); });
+    }
+  }
 }

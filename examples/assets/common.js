@@ -14,7 +14,9 @@
 //   agent.el(tag, props, ...children)   see below
 //   agent.store.get/set/remove(name[, value])       JSON in localStorage; agent.store.tab: in sessionStorage.
 //                                 Where storage is blocked, nothing breaks: it lasts as long as the page.
-//   agent.root()                  the service's address, with "/" at its end
+//   agent.root()                  the service's address, with "/" at its end: one for as long as the page is loaded
+//   agent.secret.get/set/remove(name[, value])      a key or token of this tab, given only while the page has the service
+//                                 that it was entered for
 //   agent.request(method, path, {body, headers, signal, timeout})   → {status, headers, body, requestId}
 //   agent.open(method, path, {body, headers, signal})               → Response, for reading its body as it comes
 //   agent.Failure                 what both reject with: {status, code, message, details, requestId, retryAfter
@@ -197,9 +199,19 @@ agent.Failure = class Failure extends Error {
   agent.isStandalone = isFile || location.pathname.endsWith(".html");
   agent.defaultRoot = isFile ? "http://localhost:8000/" : beside;
 
-  agent.root = () => {
-    const root = (agent.isStandalone && agent.store.get("root")) || agent.defaultRoot;
-    return root.endsWith("/") ? root : `${root}/`;
+  // Read once: what another tab chooses is for when this one is loaded anew. Until then requests go where the page says.
+  const chosen = (agent.isStandalone && agent.store.get("root")) || agent.defaultRoot;
+  const root = chosen.endsWith("/") ? chosen : `${chosen}/`;
+  agent.root = () => root;
+
+  // A page opened as a file can be pointed at another service, which must not be told what this one's key is.
+  agent.secret = {
+    get(name) {
+      const kept = agent.store.tab.get(name);
+      return kept?.root === root ? kept.secret : null;
+    },
+    set: (name, secret) => agent.store.tab.set(name, { root, secret }),
+    remove: (name) => agent.store.tab.remove(name),
   };
 
   agent.open = async (method, path, { body, headers = {}, signal } = {}) => {

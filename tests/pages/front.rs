@@ -1,10 +1,10 @@
 //! A proxy before the service, which answers some paths by itself: what stands before a real one says things that the
-//! service never does.
+//! service never does. It also knows what the browser has sent.
 
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use chat_test_support::Service;
@@ -14,12 +14,23 @@ use tokio::{
     task::JoinSet,
 };
 
-type Answers = Arc<Mutex<HashMap<String, String>>>;
+/// What connections share: the scripted answers by their paths, and the head of each request that came.
+#[derive(Debug, Default)]
+struct Known {
+    answers: HashMap<String, String>,
+    heads: Vec<String>,
+}
+
+type Shared = Arc<Mutex<Known>>;
+
+fn lock(known: &Shared) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Ends when dropped.
 pub(crate) struct Front {
     address: SocketAddr,
-    answers: Answers,
+    known: Shared,
     _accepting: JoinSet<()>,
 }
 
@@ -28,17 +39,17 @@ impl Front {
     pub(crate) async fn before(service: &Service) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let answers = Answers::default();
+        let known = Shared::default();
         let behind = service.base_url().trim_start_matches("http://").to_owned();
         let mut accepting = JoinSet::new();
-        let known = answers.clone();
+        let shared = known.clone();
         accepting.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(answer(stream, behind.clone(), known.clone()));
+                connections.spawn(answer(stream, behind.clone(), shared.clone()));
             }
         });
-        Self { address, answers, _accepting: accepting }
+        Self { address, known, _accepting: accepting }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -52,17 +63,22 @@ impl Front {
         let answer = format!(
             "HTTP/1.1 {status} Scripted\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
         );
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), answer);
+        lock(&self.known).answers.insert(path.to_owned(), answer);
     }
 
     /// From now on a path is passed on again.
     pub(crate) fn pass(&self, path: &str) {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        lock(&self.known).answers.remove(path);
+    }
+
+    /// The heads of the requests so far, in small letters.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        lock(&self.known).heads.clone()
     }
 }
 
 /// One request of a connection. What it cannot answer it drops: the browser asks again.
-async fn answer(mut stream: TcpStream, behind: String, answers: Answers) {
+async fn answer(mut stream: TcpStream, behind: String, known: Shared) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let Ok(byte) = stream.read_u8().await else { return };
@@ -70,7 +86,11 @@ async fn answer(mut stream: TcpStream, behind: String, answers: Answers) {
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     let path = head.split(' ').nth(1).unwrap_or_default();
-    let scripted = answers.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+    let scripted = {
+        let mut known = lock(&known);
+        known.heads.push(head.to_ascii_lowercase());
+        known.answers.get(path).cloned()
+    };
     if let Some(answer) = scripted {
         let _ = stream.write_all(answer.as_bytes()).await;
         let _ = stream.shutdown().await;

@@ -7,6 +7,7 @@ mod admin;
 mod browser;
 mod chat;
 mod disk;
+mod export;
 mod front;
 mod languages;
 mod looks;
