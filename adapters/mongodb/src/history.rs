@@ -102,15 +102,13 @@ impl MongoDbHistory {
 impl HistoryStore for MongoDbHistory {
     async fn apply(&self, op: &HistoryOp) -> Result<bool, HistoryError> {
         let now = self.clock.now();
-        let (session, messages) = match op {
-            HistoryOp::Forget { session, is_known } => {
-                return self.call(async |collections| collections.forget(*session, *is_known, now).await).await;
+        let apply = async |collections: &Collections| match op {
+            HistoryOp::Open { session, .. } | HistoryOp::Record { session, .. } => {
+                collections.record(session, op.messages(), now).await.map(|()| true)
             }
-            HistoryOp::Open { session, prompt } => (session, prompt.as_slice()),
-            HistoryOp::Record { session, messages } => (session, &**messages),
+            HistoryOp::Forget { session, is_known } => collections.forget(*session, *is_known, now).await,
         };
-        self.call(async |collections| collections.record(session, messages, now).await).await?;
-        Ok(true)
+        self.call(apply).await
     }
 
     async fn sessions(&self, query: &SessionQuery) -> Result<Page<ArchivedSession>, HistoryError> {

@@ -4,7 +4,6 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chat_domain::{
-    message::Message,
     ports::{
         Clock,
         history::{
@@ -140,7 +139,7 @@ impl MySqlHistory {
         let writer = &self.writer;
         let write = async |connection: &mut AsyncMysqlConnection| match op {
             HistoryOp::Open { session, .. } | HistoryOp::Record { session, .. } => {
-                writer.record(connection, session, messages_of(op), now).await
+                writer.record(connection, session, op.messages(), now).await
             }
             HistoryOp::Forget { session, is_known } => writer.forget(connection, *session, *is_known, now).await,
         };
@@ -152,7 +151,7 @@ impl MySqlHistory {
             }
             Ok(applied)
         };
-        let largest = messages_of(op).iter().map(|message| message.content.len()).max().unwrap_or_default();
+        let largest = op.messages().iter().map(|message| message.content.len()).max().unwrap_or_default();
         self.connections.lend_for(largest, attempt).await
     }
 
@@ -165,14 +164,6 @@ impl MySqlHistory {
                 tracing::debug!(%error, "old marks of deleted sessions cannot be removed now");
             }
         }
-    }
-}
-
-fn messages_of(op: &HistoryOp) -> &[Arc<Message>] {
-    match op {
-        HistoryOp::Open { prompt, .. } => prompt.as_slice(),
-        HistoryOp::Record { messages, .. } => messages,
-        HistoryOp::Forget { .. } => &[],
     }
 }
 
