@@ -58,6 +58,13 @@ impl MemoryLimit {
         NonZeroU32::new(messages).map(Self)
     }
 
+    /// A limit as a record of a session has it, that others may have written: the nearest to its number; 10 where it has
+    /// none, as of a session that asked for nothing.
+    pub fn of_record(messages: Option<i64>) -> Self {
+        let nearest = messages.unwrap_or(10).clamp(1, i64::from(u32::MAX)) as u32;
+        Self(NonZeroU32::new(nearest).unwrap_or(NonZeroU32::MIN))
+    }
+
     /// The number of messages.
     pub fn get(self) -> u32 {
         self.0.get()
@@ -232,6 +239,15 @@ mod tests {
         assert_eq!(limits.resolve(Some(limit(51)), limit(7)), Err(MemoryLimitTooLarge { requested: 51, maximum: 50 }));
         // A session of before the maximum was lowered goes on within the new one.
         assert_eq!(limits.resolve(None, limit(80)), Ok(limit(50)));
+    }
+
+    #[test]
+    fn memory_limits_are_read_whatever_they_are() {
+        let read = |number| MemoryLimit::of_record(number).get();
+        for (number, expected) in [(i64::MIN, 1), (-1, 1), (0, 1), (7, 7), (i64::MAX, u32::MAX)] {
+            assert_eq!(read(Some(number)), expected);
+        }
+        assert_eq!(read(None), 10);
     }
 
     #[test]

@@ -22,6 +22,13 @@ impl Timestamp {
         Self(millis.clamp(YEAR_0, YEAR_9999_END))
     }
 
+    /// A time as others wrote it into records: RFC 3339, also with a space in its middle, or without its offset, which then
+    /// is UTC's. None if it is none of these.
+    pub fn parse_lenient(text: &str) -> Option<Self> {
+        let text = text.replacen(' ', "T", 1);
+        text.parse().or_else(|_| format!("{text}Z").parse()).ok()
+    }
+
     /// Milliseconds since 1970.
     pub fn as_millis(self) -> i64 {
         self.0
@@ -175,6 +182,24 @@ mod tests {
     fn reads_what_the_python_service_wrote() {
         let time: Timestamp = "2024-05-01T12:30:00.123456+03:30".parse().expect("RFC 3339");
         assert_eq!(time.to_string(), "2024-05-01T09:00:00.123Z");
+    }
+
+    #[test]
+    fn reads_times_of_every_kind_that_records_have() {
+        let expected: Timestamp = "2024-05-01T09:00:00.123Z".parse().expect("a time");
+        for text in [
+            "2024-05-01T09:00:00.123456+00:00",
+            "2024-05-01T12:30:00.123456+03:30",
+            "2024-05-01 12:30:00.123456+03:30",
+            "2024-05-01T09:00:00.123456",
+            "2024-05-01 09:00:00.123456",
+            "2024-05-01T09:00:00.123Z",
+        ] {
+            assert_eq!(Timestamp::parse_lenient(text), Some(expected), "{text}");
+        }
+        for text in ["", "then", "2024-05-01", "1714554000"] {
+            assert_eq!(Timestamp::parse_lenient(text), None, "{text}");
+        }
     }
 
     #[test]

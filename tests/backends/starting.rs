@@ -119,6 +119,21 @@ async fn down_at_the_start(kind: Kind) {
     assert_eq!(archived(&operator, &session).await, Some(echoed(&["one"])));
 }
 
+/// However large its tables are: a use that prepared them would have the time of a call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_comes_late_is_prepared_without_being_used() {
+    let server = blocking(MariaDb::start);
+    let database = blocking(|| server.database());
+    let upstream = Upstream::start().await;
+    blocking(|| server.stop());
+    let service = over(&database, &upstream).start().await;
+    assert!(service.log_text().contains("history in MySQL is not ready"), "{}", service.log_text());
+    blocking(|| server.restart());
+    let tables = || blocking(|| database.sql("SHOW TABLES"));
+    assert_eventually!(tables() == "chat_messages\nchat_sessions\nchat_sessions_forgotten\n", SOON);
+    assert_eventually!(service.log_text().contains("history in MySQL is ready"), SOON);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_database_that_is_down_from_the_start_shows_before_the_first_turn() {
     let (upstream, dead) = (Upstream::start().await, DeadPort::take());

@@ -48,7 +48,7 @@ pub(crate) fn read_session(document: Document) -> Option<ArchivedSession> {
         session: Session {
             id: SessionId(document.get_str("id").ok()?.parse().ok()?),
             owner: None,
-            memory_limit: memory_limit(document.get("memory_limit"))?,
+            memory_limit: MemoryLimit::of_record(document.get("memory_limit").and_then(number)),
             created_at: time(document.get("created_at"))?,
             metadata: document.get("metadata").map(metadata).unwrap_or_default(),
             system_prompt: None,
@@ -76,20 +76,19 @@ pub(crate) fn read_message(document: Document) -> Option<ArchivedMessage> {
 fn time(value: Option<&Bson>) -> Option<Timestamp> {
     match value? {
         Bson::DateTime(date) => Some(Timestamp::from_millis(date.timestamp_millis())),
-        Bson::String(text) => text.parse().or_else(|_| format!("{text}Z").parse()).ok(),
+        Bson::String(text) => Timestamp::parse_lenient(text),
         _ => None,
     }
 }
 
-/// The nearest limit to a number.
-fn memory_limit(value: Option<&Bson>) -> Option<MemoryLimit> {
-    let number = match value {
-        Some(Bson::Int32(number)) => i64::from(*number),
-        Some(Bson::Int64(number)) => *number,
-        Some(Bson::Double(number)) => *number as i64,
-        _ => 1,
-    };
-    MemoryLimit::new(number.clamp(1, i64::from(u32::MAX)) as u32)
+/// A number, of whichever type: servers and shells give one or the other.
+pub(crate) fn number(value: &Bson) -> Option<i64> {
+    match value {
+        Bson::Int32(number) => Some(i64::from(*number)),
+        Bson::Int64(number) => Some(*number),
+        Bson::Double(number) => Some(*number as i64),
+        _ => None,
+    }
 }
 
 /// Metadata as a document, or, where a document could not hold it as it is, its JSON as text.
@@ -193,7 +192,14 @@ mod tests {
         let expected = Some("2024-05-01T09:00:00.123Z".to_owned());
         assert_eq!(read(DateTime::from_millis(1_714_554_000_123).into()), expected);
         assert_eq!(read("2024-05-01T12:30:00.123456+03:30".into()), expected);
-        assert_eq!(read("2024-05-01T09:00:00.123456".into()), expected);
+        assert_eq!(read("2024-05-01 09:00:00.123456".into()), expected);
         assert_eq!((read("then".into()), read(7.into())), (None, None));
+    }
+
+    #[test]
+    fn numbers_are_read_of_every_type() {
+        let read = |value: Bson| number(&value);
+        assert_eq!([read(7_i32.into()), read(7_i64.into()), read(7.0.into())], [Some(7); 3]);
+        assert_eq!([read(Bson::Null), read("7".into())], [None; 2]);
     }
 }

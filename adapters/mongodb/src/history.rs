@@ -29,9 +29,9 @@ const PREPARATION: Duration = Duration::from_secs(10 * 60);
 
 /// The archive in MongoDB 4.4 or later.
 ///
-/// The deployment may be down: connections are made when they are needed, and the indexes with the first one that is
-/// there. Until they are ready ([`MongoDbHistory::prepare`]) nothing is archived, and nothing is lost by it: all errors
-/// that somebody can mend are [`HistoryError::Unavailable`].
+/// The deployment may be down: connections are made when they are needed, and so are the indexes. Until they are ready
+/// ([`MongoDbHistory::prepare`]) nothing is archived, and nothing is lost by it: all errors that somebody can mend are
+/// [`HistoryError::Unavailable`].
 ///
 /// An operation's messages are one command. There are no transactions, which not every deployment has: an operation that
 /// is interrupted between its commands is whole when it is applied again, as it is until it was acknowledged. A call
@@ -67,9 +67,11 @@ impl MongoDbHistory {
         Ok(Self { config, clock, collections: OnceCell::new(), ready: OnceCell::new() })
     }
 
-    /// Makes the indexes that are missing, and finds out whether all rights are there that the archive needs. To be
-    /// called at the start, to know before the first turn; else the first use does it. Takes 10 minutes at the most: a
-    /// large collection gets its index no sooner.
+    /// Makes the indexes that are missing, and finds out whether all rights are there that the archive needs. Nothing to
+    /// do once it has succeeded.
+    ///
+    /// To be called at the start, to know before the first turn, and again while it fails for now. Each use does it as
+    /// well, but within its own 8 seconds; here it may take 10 minutes, since a large collection gets its index no sooner.
     ///
     /// # Errors
     /// Permanent ones ([`PrepareError::is_permanent`]) name the statement to run or what is wrong in the configuration.
@@ -100,15 +102,13 @@ impl MongoDbHistory {
 impl HistoryStore for MongoDbHistory {
     async fn apply(&self, op: &HistoryOp) -> Result<bool, HistoryError> {
         let now = self.clock.now();
-        let (session, messages) = match op {
-            HistoryOp::Forget { session, is_known } => {
-                return self.call(async |collections| collections.forget(*session, *is_known, now).await).await;
+        let apply = async |collections: &Collections| match op {
+            HistoryOp::Open { session, .. } | HistoryOp::Record { session, .. } => {
+                collections.record(session, op.messages(), now).await.map(|()| true)
             }
-            HistoryOp::Open { session, prompt } => (session, prompt.as_slice()),
-            HistoryOp::Record { session, messages } => (session, &**messages),
+            HistoryOp::Forget { session, is_known } => collections.forget(*session, *is_known, now).await,
         };
-        self.call(async |collections| collections.record(session, messages, now).await).await?;
-        Ok(true)
+        self.call(apply).await
     }
 
     async fn sessions(&self, query: &SessionQuery) -> Result<Page<ArchivedSession>, HistoryError> {

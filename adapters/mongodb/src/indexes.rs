@@ -6,13 +6,14 @@ use chat_domain::ports::history::FORGOTTEN_FOR;
 use futures_util::TryStreamExt;
 use mongodb::{
     Collection, IndexModel,
-    bson::{Bson, Document, doc},
+    bson::{Document, doc},
     error::Error,
     options::IndexOptions,
 };
 
 use crate::{
     collections::Collections,
+    documents::number,
     error::{DUPLICATE, PrepareError, UNAUTHORIZED, code},
 };
 
@@ -162,13 +163,7 @@ impl Index<'_> {
     }
 }
 
-/// Keys in their order, with the numbers that servers give in one type or another.
+/// Keys in their order, with their directions.
 fn directions(keys: &Document) -> Vec<(&str, Option<i64>)> {
-    let direction = |value: &Bson| match value {
-        Bson::Int32(number) => Some(i64::from(*number)),
-        Bson::Int64(number) => Some(*number),
-        Bson::Double(number) => Some(*number as i64),
-        _ => None,
-    };
-    keys.iter().map(|(key, value)| (key.as_str(), direction(value))).collect()
+    keys.iter().map(|(key, value)| (key.as_str(), number(value))).collect()
 }

@@ -68,7 +68,6 @@ async fn page<T>(
         items = found.allow_disk_use(true).max_time(STATEMENT).await?.try_collect().await?;
     }
     let counted = collection.count_documents(filter).max_time(STATEMENT).await?;
-    // What was counted after the page was read may be less than what was seen, if something was deleted in between.
-    let total = if items.is_empty() { counted } else { counted.max(offset + items.len() as u64) };
-    Ok(Page { items: items.into_iter().filter_map(read).collect(), total })
+    let seen = items.len();
+    Ok(Page::counted_after(items.into_iter().filter_map(read).collect(), seen, offset, counted))
 }

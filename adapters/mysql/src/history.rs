@@ -4,7 +4,6 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chat_domain::{
-    message::Message,
     ports::{
         Clock,
         history::{
@@ -43,15 +42,15 @@ const DEADLOCKS: u32 = 2;
 
 /// The archive in MySQL 8 or MariaDB.
 ///
-/// The database may be down: connections are made when they are needed, and the tables with the first one that is
-/// there. Until they are ready ([`MySqlHistory::prepare`]) nothing is archived, and nothing is lost by it: all errors
-/// that somebody can mend are [`HistoryError::Unavailable`].
+/// The database may be down: connections are made when they are needed, and so are the tables. Until they are ready
+/// ([`MySqlHistory::prepare`]) nothing is archived, and nothing is lost by it: all errors that somebody can mend are
+/// [`HistoryError::Unavailable`].
 ///
 /// An operation is one transaction, its messages one statement (several, if they are many or large); the messages of a
 /// deleted session are removed after it, some thousand at a time, so that attempts at a large one add up. A call takes at the
 /// most 8 seconds; dropped, it is rolled back by the database as soon as its running statement ends (5 seconds at the
-/// most), or committed if that was it. A message that is larger than the server's `max_allowed_packet` is at that time
-/// is refused for good.
+/// most), or committed if that was it. A message that is larger than the server's `max_allowed_packet` at that time is
+/// refused for good.
 ///
 /// Read from tables that others wrote: times finer than milliseconds are cut, metadata that is not an object (or larger
 /// than metadata may be) is shown as empty, messages of roles that we do not know are not shown.
@@ -103,8 +102,10 @@ impl MySqlHistory {
     }
 
     /// Makes the tables and indexes that are missing, adds `message_id` to a table of the Python service, and finds out
-    /// whether all rights are there that the archive needs. To be called at the start, to know before the first turn;
-    /// else the first use does it. Takes 10 minutes at the most: a large table gets its index no sooner.
+    /// whether all rights are there that the archive needs. Nothing to do once it has succeeded.
+    ///
+    /// To be called at the start, to know before the first turn, and again while it fails for now. Each use does it as
+    /// well, but within its own 8 seconds; here it may take 10 minutes, since a large table gets its index no sooner.
     ///
     /// # Errors
     /// Permanent ones ([`PrepareError::is_permanent`]) name the statement to run or what is wrong in the configuration.
@@ -138,7 +139,7 @@ impl MySqlHistory {
         let writer = &self.writer;
         let write = async |connection: &mut AsyncMysqlConnection| match op {
             HistoryOp::Open { session, .. } | HistoryOp::Record { session, .. } => {
-                writer.record(connection, session, messages_of(op), now).await
+                writer.record(connection, session, op.messages(), now).await
             }
             HistoryOp::Forget { session, is_known } => writer.forget(connection, *session, *is_known, now).await,
         };
@@ -150,7 +151,7 @@ impl MySqlHistory {
             }
             Ok(applied)
         };
-        let largest = messages_of(op).iter().map(|message| message.content.len()).max().unwrap_or_default();
+        let largest = op.messages().iter().map(|message| message.content.len()).max().unwrap_or_default();
         self.connections.lend_for(largest, attempt).await
     }
 
@@ -163,14 +164,6 @@ impl MySqlHistory {
                 tracing::debug!(%error, "old marks of deleted sessions cannot be removed now");
             }
         }
-    }
-}
-
-fn messages_of(op: &HistoryOp) -> &[Arc<Message>] {
-    match op {
-        HistoryOp::Open { prompt, .. } => prompt.as_slice(),
-        HistoryOp::Record { messages, .. } => messages,
-        HistoryOp::Forget { .. } => &[],
     }
 }
 

@@ -62,7 +62,7 @@ impl Reader {
         let total = format!("SELECT COUNT(*) AS n FROM `{table}` WHERE {sql}");
         let total = count(connection, total, values).await?;
         let seen = rows.len();
-        Ok(page_of(rows.into_iter().filter_map(SessionRow::read).collect(), seen, query.offset, total))
+        Ok(Page::counted_after(rows.into_iter().filter_map(SessionRow::read).collect(), seen, query.offset, total))
     }
 
     pub(crate) async fn messages(
@@ -89,19 +89,13 @@ impl Reader {
         let total = format!("SELECT COUNT(*) AS n FROM `{messages}` WHERE {VISIBLE}");
         let total = count(connection, total, key()).await?;
         let seen = rows.len();
-        Ok(Some(page_of(rows.into_iter().map(MessageRow::read).collect(), seen, from, total)))
+        Ok(Some(Page::counted_after(rows.into_iter().map(MessageRow::read).collect(), seen, from, total)))
     }
 }
 
 async fn count(connection: &mut AsyncMysqlConnection, sql: String, values: Vec<Value<'_>>) -> QueryResult<u64> {
     let Count { n } = Statement::once(sql, values).get_result(connection).await?;
     Ok(u64::try_from(n).unwrap_or_default())
-}
-
-/// What was counted after the page was read may be less than what was seen, if something was deleted in between.
-fn page_of<T>(items: Vec<T>, seen: usize, offset: u64, counted: u64) -> Page<T> {
-    let total = if seen == 0 { counted } else { counted.max(offset + seen as u64) };
-    Page { items, total }
 }
 
 fn offset(offset: u64) -> Value<'static> {

@@ -66,7 +66,7 @@ impl SessionRow {
         let session = Session {
             id: SessionId(self.id.parse().ok()?),
             owner: None,
-            memory_limit: memory_limit(self.memory_limit.unwrap_or_default())?,
+            memory_limit: MemoryLimit::of_record(self.memory_limit),
             created_at: self.created_at.and_utc().into(),
             metadata: self.metadata.as_deref().map(metadata).unwrap_or_default(),
             system_prompt: None,
@@ -91,11 +91,6 @@ impl MessageRow {
             stored_at: self.stored_at.map_or(at, |time| time.and_utc().into()),
         }
     }
-}
-
-/// The nearest limit to a number.
-fn memory_limit(stored: i64) -> Option<MemoryLimit> {
-    MemoryLimit::new(stored.clamp(1, i64::from(u32::MAX)) as u32)
 }
 
 /// MariaDB takes no JSON that nests deeper than 32 levels.
@@ -146,13 +141,6 @@ mod tests {
         assert!(stored.starts_with('"') && serde_json::from_str::<String>(&stored).is_ok(), "{stored}");
         for broken in ["", "{", "null", "[1]", "7", "\"text\"", "{'a': 1}"] {
             assert_eq!(metadata(broken), Metadata::default(), "{broken}");
-        }
-    }
-
-    #[test]
-    fn memory_limits_are_read_whatever_they_are() {
-        for (stored, read) in [(-1, 1), (0, 1), (7, 7), (i64::MAX, u32::MAX)] {
-            assert_eq!(memory_limit(stored).expect("a limit").get(), read);
         }
     }
 }

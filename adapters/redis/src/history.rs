@@ -162,8 +162,9 @@ fn score(created_at: Timestamp) -> i64 {
 impl HistoryStore for RedisHistory {
     async fn apply(&self, op: &HistoryOp) -> Result<bool, HistoryError> {
         match op {
-            HistoryOp::Open { session, prompt } => self.record(session, prompt.as_slice()).await.map(|()| true),
-            HistoryOp::Record { session, messages } => self.record(session, messages).await.map(|()| true),
+            HistoryOp::Open { session, .. } | HistoryOp::Record { session, .. } => {
+                self.record(session, op.messages()).await.map(|()| true)
+            }
             HistoryOp::Forget { session, is_known } => self.forget(*session, *is_known).await,
         }
     }

@@ -58,6 +58,15 @@ impl HistoryOp {
             HistoryOp::Forget { session, .. } => *session,
         }
     }
+
+    /// The messages it archives, oldest first.
+    pub fn messages(&self) -> &[Arc<Message>] {
+        match self {
+            HistoryOp::Open { prompt, .. } => prompt.as_slice(),
+            HistoryOp::Record { messages, .. } => messages,
+            HistoryOp::Forget { .. } => &[],
+        }
+    }
 }
 
 /// An archive of every message of every session.
@@ -112,6 +121,15 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// How many match in all.
     pub total: u64,
+}
+
+impl<T> Page<T> {
+    /// A page of what was found behind `offset`, `found` of them, also where some cannot be shown; the whole was counted
+    /// afterwards. That may be less than what was seen, if something was deleted in between.
+    pub fn counted_after(items: Vec<T>, found: usize, offset: u64, counted: u64) -> Self {
+        let total = if found == 0 { counted } else { counted.max(offset + found as u64) };
+        Self { items, total }
+    }
 }
 
 impl<T> Default for Page<T> {

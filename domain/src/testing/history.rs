@@ -150,8 +150,9 @@ impl Kept {
             return Err(HistoryError::Permanent("this session is refused".into()));
         }
         match op {
-            HistoryOp::Open { session, prompt } => self.add(session, prompt.as_slice(), now),
-            HistoryOp::Record { session, messages } => self.add(session, messages, now),
+            HistoryOp::Open { session, .. } | HistoryOp::Record { session, .. } => {
+                self.add(session, op.messages(), now)
+            }
             HistoryOp::Forget { session, is_known } => {
                 let was_there = self.sessions.remove(session).is_some();
                 if was_there || *is_known {

@@ -3,7 +3,10 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use chat_domain::ports::{Clock, history::HistoryStore};
-use tokio::time::timeout;
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use super::PROVIDER;
 use crate::{
@@ -14,6 +17,10 @@ use crate::{
 /// How long the start waits for tables and indexes to be made. A large table of the Python service takes longer to get
 /// its index; it goes on beside the service, and the spool takes what comes meanwhile.
 const PREPARATION: Duration = Duration::from_secs(5);
+
+/// The pause before a database that was not there is prepared again. What is used meanwhile prepares it as well, but
+/// within a call's time, in which a large table does not get its index.
+const AGAIN: Duration = Duration::from_secs(5);
 
 #[cfg(feature = "mysql")]
 pub(super) async fn mysql(
@@ -37,8 +44,8 @@ pub(super) async fn mysql(
     };
     let history = MySqlHistory::new(config, clock.clone()).map_err(|error| part("history in MySQL", error))?;
     let history = Arc::new(history);
-    let preparing = history.clone();
-    prepared("history in MySQL", PrepareError::is_permanent, async move { preparing.prepare().await }).await?;
+    let prepare = |history: Arc<MySqlHistory>| async move { history.prepare().await };
+    prepared("history in MySQL", &history, prepare, PrepareError::is_permanent).await?;
     Ok(history)
 }
 
@@ -62,30 +69,53 @@ pub(super) async fn mongodb(
     };
     let history = MongoDbHistory::new(config, clock.clone()).map_err(|error| part("history in MongoDB", error))?;
     let history = Arc::new(history);
-    let preparing = history.clone();
-    prepared("history in MongoDB", PrepareError::is_permanent, async move { preparing.prepare().await }).await?;
+    let prepare = |history: Arc<MongoDbHistory>| async move { history.prepare().await };
+    prepared("history in MongoDB", &history, prepare, PrepareError::is_permanent).await?;
     Ok(history)
 }
 
-/// Waits for a while until a database is ready. Only what waiting cannot mend keeps the service from starting.
-#[expect(clippy::disallowed_methods, reason = "a large table's index goes on beside the service, until it is made")]
-async fn prepared<E>(
+/// Waits for a while until a database is ready. Only what waiting cannot mend keeps the service from starting; what it can
+/// goes on beside the service, again and again, until it is done or nobody has the database any more.
+#[expect(clippy::disallowed_methods, reason = "a database that comes late is prepared beside the service")]
+async fn prepared<S, P, E>(
     what: &'static str,
+    store: &Arc<S>,
+    prepare: impl Fn(Arc<S>) -> P + Send + 'static,
     is_permanent: fn(&E) -> bool,
-    preparation: impl Future<Output = Result<(), E>> + Send + 'static,
 ) -> Result<(), StartError>
 where
+    S: Send + Sync + 'static,
+    P: Future<Output = Result<(), E>> + Send,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let mut preparing = tokio::spawn(async move {
-        let prepared = preparation.await;
-        if let Err(error) = &prepared {
-            tracing::warn!(error = %error, "{what} is not ready: what comes is spooled");
+    let (tell, told) = oneshot::channel();
+    let (store, mut tell) = (Arc::downgrade(store), Some(tell));
+    tokio::spawn(async move {
+        let mut known = String::new();
+        while let Some(store) = store.upgrade() {
+            let Err(error) = prepare(store).await else {
+                if !known.is_empty() {
+                    tracing::info!("{what} is ready");
+                }
+                return;
+            };
+            if error.to_string() != known {
+                known = error.to_string();
+                tracing::warn!(%error, "{what} is not ready: what comes is spooled");
+            }
+            let is_over = is_permanent(&error);
+            if let Some(tell) = tell.take() {
+                // If the start no longer waits, the log has it.
+                let _ = tell.send(error);
+            }
+            if is_over {
+                return;
+            }
+            sleep(AGAIN).await;
         }
-        prepared
     });
-    match timeout(PREPARATION, &mut preparing).await {
-        Ok(Ok(Err(error))) if is_permanent(&error) => Err(part(what, error)),
+    match timeout(PREPARATION, told).await {
+        Ok(Ok(error)) if is_permanent(&error) => Err(part(what, error)),
         Ok(_) => Ok(()),
         Err(_) => {
             tracing::warn!("{what} is not ready yet: what comes is spooled");

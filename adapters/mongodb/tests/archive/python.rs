@@ -171,7 +171,7 @@ async fn documents_that_are_odd_do_not_break_the_list() {
     let config = config();
     let database = stranger(&config).await;
     let odd = |id: &str, created_at: Bson, metadata: Bson| {
-        doc! {"namespace": "chat_history", "id": id, "memory_limit": -3.0, "created_at": created_at, "metadata": metadata}
+        doc! {"namespace": "chat_history", "id": id, "created_at": created_at, "metadata": metadata}
     };
     let text = || Uuid::from_u128(rand()).to_string();
     let documents = [
@@ -189,6 +189,8 @@ async fn documents_that_are_odd_do_not_break_the_list() {
     let page = sessions(&history, &ALL).await;
     assert_eq!(page.items.len(), 5);
     assert!(page.items.iter().all(|archived| archived.session.metadata == Metadata::default()));
+    // They do not say how much is remembered.
+    assert!(page.items.iter().all(|archived| archived.session.memory_limit.get() == 10));
     assert_eq!(page.items[4].session.created_at.to_string(), "2024-05-01T09:00:00.123Z");
 }
 

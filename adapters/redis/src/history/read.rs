@@ -71,7 +71,9 @@ impl RedisHistory {
         }
         let count = Command::on("ZCOUNT", self.index_key()).arg(first).arg(last);
         let count = self.redis.run(count.by(deadline)).await?;
-        Ok(Page { items, total: count.as_u64().ok_or(Error::Unreadable("the archive's index"))? })
+        let count = count.as_u64().ok_or(Error::Unreadable("the archive's index"))?;
+        let seen = items.len();
+        Ok(Page::counted_after(items, seen, query.offset, count))
     }
 
     /// The sessions of these names, and the names that have none.

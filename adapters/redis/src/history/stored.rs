@@ -16,9 +16,6 @@ use uuid::Uuid;
 /// The fields of a session's hash.
 pub(super) const FIELDS: [&str; 5] = ["provider", "fallback_provider", "memory_limit", "created_at", "metadata"];
 
-/// What is told of a session whose record says nothing of its memory.
-const MEMORY_LIMIT: u32 = 10;
-
 /// A session's fields and their values; the prompt and the owner are not archived with it.
 pub(super) fn session(session: &Session, provider: &str) -> [(&'static str, String); 5] {
     [
@@ -34,12 +31,11 @@ pub(super) fn session(session: &Session, provider: &str) -> [(&'static str, Stri
 pub(super) fn read_session(id: SessionId, fields: &Answer) -> Option<ArchivedSession> {
     let Answer::Array(fields) = fields else { return None };
     let field = |at: usize| fields.get(at).and_then(Answer::as_str).filter(|text| !text.is_empty() && text != "null");
-    let created_at = time(&field(3)?)?;
-    let memory_limit = field(2).and_then(|limit| limit.parse().ok()).and_then(MemoryLimit::new);
+    let created_at = Timestamp::parse_lenient(&field(3)?)?;
     let session = Session {
         id,
         owner: None,
-        memory_limit: memory_limit.or_else(|| MemoryLimit::new(MEMORY_LIMIT))?,
+        memory_limit: MemoryLimit::of_record(field(2).and_then(|limit| limit.parse().ok())),
         created_at,
         // One that is too large for us, or no JSON, is no reason to hide the session.
         metadata: field(4).and_then(|text| serde_json::from_str::<Metadata>(&text).ok()).unwrap_or_default(),
@@ -51,7 +47,7 @@ pub(super) fn read_session(id: SessionId, fields: &Answer) -> Option<ArchivedSes
 
 /// When a session was made, as its record says.
 pub(super) fn created_at(stored: &Answer) -> Option<Timestamp> {
-    time(&stored.as_str()?)
+    Timestamp::parse_lenient(&stored.as_str()?)
 }
 
 /// A message's one stored form, and when it was stored.
@@ -93,7 +89,7 @@ impl<'a> Stored<'a> {
         let record: Shown<'a> = serde_json::from_slice(whole).ok()?;
         let id = record.id.as_str().and_then(|id| id.parse().ok()).unwrap_or_default();
         let role = [Role::User, Role::Assistant].into_iter().find(|role| role.as_str() == record.role);
-        Some(Self { at: time(&record.created_at)?, id, role, record, whole })
+        Some(Self { at: Timestamp::parse_lenient(&record.created_at)?, id, role, record, whole })
     }
 
     /// With all that belongs to it, if it is of our own making; none for what is not shown.
@@ -102,7 +98,7 @@ impl<'a> Stored<'a> {
         let role = role?;
         let plain = || Message::said(MessageId(id), at, role, &*record.content);
         let message = serde_json::from_slice(whole).unwrap_or_else(|_| plain());
-        let stored_at = record.stored_at.as_str().and_then(time).unwrap_or(at);
+        let stored_at = record.stored_at.as_str().and_then(Timestamp::parse_lenient).unwrap_or(at);
         Some(ArchivedMessage { message, stored_at })
     }
 }
@@ -110,11 +106,6 @@ impl<'a> Stored<'a> {
 /// What is shown of a stored message; none if there is nothing.
 pub(super) fn read_message(stored: &[u8]) -> Option<ArchivedMessage> {
     Stored::read(stored)?.message()
-}
-
-/// A time as the Python service wrote it: RFC 3339, or without its offset, which then is UTC's.
-fn time(text: &str) -> Option<Timestamp> {
-    text.parse().or_else(|_| format!("{}Z", text.replacen(' ', "T", 1)).parse()).ok()
 }
 
 #[cfg(test)]
@@ -155,20 +146,19 @@ mod tests {
     }
 
     #[test]
-    fn times_of_every_kind_are_read() {
-        let expected: Timestamp = "2024-05-01T09:00:00.123Z".parse().expect("a time");
-        for text in [
-            "2024-05-01T09:00:00.123456+00:00",
-            "2024-05-01T12:30:00.123456+03:30",
-            "2024-05-01T09:00:00.123456",
-            "2024-05-01 09:00:00.123456",
-            "2024-05-01T09:00:00.123Z",
-        ] {
-            assert_eq!(time(text), Some(expected), "{text}");
-        }
-        assert_eq!(time("then"), None);
-        let stored = r#"{"role": "user", "content": "\u0633", "created_at": "2024-05-01T09:00:00.123456"}"#;
+    fn a_message_of_the_python_service_is_read() {
+        let stored = r#"{"role": "user", "content": "\u0633", "created_at": "2024-05-01 09:00:00.123456"}"#;
         let read = read_message(stored);
+        let expected: Timestamp = "2024-05-01T09:00:00.123Z".parse().expect("a time");
         assert_eq!((&*read.message.content, read.message.at, read.stored_at), ("س", expected, expected));
+    }
+
+    #[test]
+    fn a_session_is_read_whatever_its_memory_is() {
+        for (limit, expected) in [("12", 12), ("0", 1), ("-3", 1), ("9999999999", u32::MAX), ("", 10), ("many", 10)] {
+            let fields = ["", "", limit, "2024-05-01T09:00:00", ""].map(Answer::from).to_vec();
+            let read = read_session(SessionId(Uuid::nil()), &Answer::Array(fields)).expect("a session");
+            assert_eq!(read.session.memory_limit.get(), expected, "{limit}");
+        }
     }
 }
