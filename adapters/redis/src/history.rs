@@ -12,7 +12,6 @@ use chat_domain::{
         ArchivedMessage, ArchivedSession, FORGOTTEN_FOR, HistoryError, HistoryOp, HistoryStore, Page, SessionQuery,
     },
     session::{Session, SessionId},
-    time::Timestamp,
 };
 use fred::types::Value;
 use futures_util::future::join_all;
@@ -22,6 +21,7 @@ use self::read::Counted;
 use crate::{
     client::{Command, Inner, PATIENCE},
     error::Error,
+    keys::newest_first,
     scripts::{self, Lua},
 };
 
@@ -77,7 +77,8 @@ impl RedisHistory {
     async fn record(&self, session: &Session, messages: &[Arc<Message>]) -> Result<(), HistoryError> {
         let (id, deadline) = (session.id, Instant::now() + PATIENCE);
         let fields = stored::session(session, &self.provider);
-        let mut record = self.script(&scripts::RECORD, id).arg(score(session.created_at)).arg(2 * fields.len() as i64);
+        let mut record =
+            self.script(&scripts::RECORD, id).arg(newest_first(session.created_at)).arg(2 * fields.len() as i64);
         for (field, value) in &fields {
             record = record.arg(*field).arg(value.as_str());
         }
@@ -90,7 +91,7 @@ impl RedisHistory {
             let hash = Command::on("HSET", self.session_key(id));
             let hash = fields.into_iter().fold(hash, |command, (field, value)| command.arg(field).arg(value));
             let list = Command::script(&scripts::LIST, [self.sessions_key(), self.index_key()]);
-            let list = list.arg(id.to_string()).arg(score(session.created_at));
+            let list = list.arg(id.to_string()).arg(newest_first(session.created_at));
             self.run_all([hash, list], deadline).await?;
         }
         let answer = match self.redis.run(record.by(deadline)).await {
@@ -151,11 +152,6 @@ impl RedisHistory {
         let answers = join_all(commands.map(|command| self.redis.run(command.by(deadline)))).await;
         answers.into_iter().collect::<Result<_, _>>().map_err(failed)
     }
-}
-
-/// The index's score. Members of one score are in the order of their names: newest first, then by id.
-fn score(created_at: Timestamp) -> i64 {
-    -created_at.as_millis()
 }
 
 #[async_trait]
