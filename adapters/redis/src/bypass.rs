@@ -105,6 +105,7 @@ impl BypassList for RedisBypass {
     }
 
     async fn remove(&self, network: IpNet) -> Result<bool, BoxError> {
+        // Sent again after an answer that was lost, it finds nothing any more: then it is gone, whatever is answered.
         Ok(self.0.change("SREM", network).await? != Value::from(0i64))
     }
 }

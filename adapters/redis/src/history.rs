@@ -16,6 +16,7 @@ use chat_domain::{
 use fred::types::Value;
 use futures_util::future::join_all;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use self::read::Counted;
 use crate::{
@@ -119,19 +120,22 @@ impl RedisHistory {
         Ok(kinds.iter().zip(&keys).all(fits))
     }
 
-    async fn forget(&self, id: SessionId, mut is_known: bool) -> Result<bool, HistoryError> {
-        let deadline = Instant::now() + PATIENCE;
+    async fn forget(&self, id: SessionId, is_known: bool) -> Result<bool, HistoryError> {
+        let (deadline, mut was_there) = (Instant::now() + PATIENCE, false);
         if !is_known && self.redis.is_clustered() {
             // Where a script cannot see it.
             let exists = Command::on("EXISTS", self.session_key(id)).by(deadline);
-            is_known = self.redis.run(exists).await.map_err(failed)?.as_u64() != Some(0);
+            was_there = self.redis.run(exists).await.map_err(failed)?.as_u64() != Some(0);
         }
-        let forget = self.script(&scripts::FORGET, id).arg(FORGOTTEN_FOR.as_millis() as i64).arg(i64::from(is_known));
-        let mut removed = self.redis.run(forget.by(deadline)).await.map_err(failed)?.as_u64().unwrap_or_default();
+        #[expect(clippy::disallowed_methods, reason = "it tells one deletion from the next, and is never shown")]
+        let number = Uuid::new_v4();
+        let forget = self.script(&scripts::FORGET, id).arg(FORGOTTEN_FOR.as_millis() as i64);
+        let forget = forget.arg(i64::from(is_known || was_there)).arg(number.to_string());
+        was_there |= self.redis.run(forget.by(deadline)).await.map_err(failed)?.as_u64() != Some(0);
         if self.redis.is_clustered() {
-            removed += self.take_out(id, deadline).await?;
+            was_there |= self.take_out(id, deadline).await? > 0;
         }
-        Ok(removed > 0)
+        Ok(was_there)
     }
 
     /// Takes a session out, but for its messages; tells how much there was.
