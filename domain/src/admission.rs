@@ -1,5 +1,7 @@
 //! Who may ask how often: whose request it is, the token buckets' arithmetic, the decision.
 
+mod networks;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
@@ -9,6 +11,7 @@ use std::{
 use ipnet::IpNet;
 use thiserror::Error;
 
+pub use self::networks::NetworkSet;
 use crate::{
     ports::{
         BoxError,

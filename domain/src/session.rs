@@ -34,9 +34,14 @@ impl FromStr for SessionId {
 pub struct KeyHash(pub [u8; 32]);
 
 impl KeyHash {
+    /// All of it, in hexadecimal.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// A prefix in hexadecimal that is long enough to tell keys apart in a log and short enough to read.
     pub fn short(&self) -> String {
-        self.0[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+        self.hex()[..12].to_owned()
     }
 }
 

@@ -1,17 +1,16 @@
 //! Who is not limited, in process memory: [`LocalBypass`].
 
 use std::{
-    collections::HashSet,
     net::IpAddr,
     sync::{
-        PoisonError, RwLock,
+        PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use async_trait::async_trait;
 use chat_domain::{
-    admission::canonical,
+    admission::NetworkSet,
     ports::{BoxError, limits::BypassList},
 };
 use ipnet::IpNet;
@@ -21,15 +20,7 @@ use ipnet::IpNet;
 #[derive(Default)]
 pub struct LocalBypass {
     is_used: AtomicBool,
-    entries: RwLock<Entries>,
-}
-
-#[derive(Default)]
-struct Entries {
-    /// Networks of one address, found at once however many there are.
-    addresses: HashSet<IpAddr>,
-    /// The others: few, looked through.
-    networks: Vec<IpNet>,
+    entries: RwLock<NetworkSet>,
 }
 
 impl LocalBypass {
@@ -38,59 +29,35 @@ impl LocalBypass {
         Self::default()
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Entries) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut NetworkSet) -> T) -> T {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut entries);
-        self.is_used.store(!entries.addresses.is_empty() || !entries.networks.is_empty(), Ordering::Release);
+        self.is_used.store(!entries.is_empty(), Ordering::Release);
         changed
     }
-}
 
-/// The address, if the network is one address.
-fn single(network: IpNet) -> Option<IpAddr> {
-    (network.prefix_len() == network.max_prefix_len()).then(|| network.addr())
+    fn entries(&self) -> RwLockReadGuard<'_, NetworkSet> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[async_trait]
 impl BypassList for LocalBypass {
     fn contains(&self, address: IpAddr) -> bool {
-        if !self.is_used.load(Ordering::Acquire) {
-            return false;
-        }
-        let address = canonical(address);
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.addresses.contains(&address) || entries.networks.iter().any(|network| network.contains(&address))
+        self.is_used.load(Ordering::Acquire) && self.entries().contains(address)
     }
 
     async fn list(&self) -> Result<Vec<IpNet>, BoxError> {
-        let mut list: Vec<IpNet> = {
-            let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-            entries.addresses.iter().copied().map(IpNet::from).chain(entries.networks.iter().copied()).collect()
-        };
-        list.sort_unstable();
-        Ok(list)
+        Ok(self.entries().list())
     }
 
     async fn add(&self, network: IpNet) -> Result<(), BoxError> {
-        self.change(|entries| match single(network) {
-            Some(address) => {
-                entries.addresses.insert(address);
-            }
-            None if entries.networks.contains(&network) => {}
-            None => entries.networks.push(network),
-        });
+        self.change(|entries| entries.insert(network));
         Ok(())
     }
 
     async fn remove(&self, network: IpNet) -> Result<bool, BoxError> {
-        Ok(self.change(|entries| match single(network) {
-            Some(address) => entries.addresses.remove(&address),
-            None => {
-                let before = entries.networks.len();
-                entries.networks.retain(|known| *known != network);
-                entries.networks.len() < before
-            }
-        }))
+        Ok(self.change(|entries| entries.remove(network)))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Who is not limited, in Redis: [`RedisBypass`].
 
 use std::{
-    collections::HashSet,
     net::IpAddr,
     sync::{Arc, PoisonError, RwLock, Weak},
     time::Duration,
@@ -9,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use chat_domain::{
-    admission::{canonical, parse_network, show_network},
+    admission::{NetworkSet, parse_network, show_network},
     ports::{BoxError, limits::BypassList},
 };
 use fred::types::Value;
@@ -32,16 +31,7 @@ pub struct RedisBypass(Arc<List>);
 
 struct List {
     redis: Arc<Inner>,
-    known: RwLock<Arc<Known>>,
-}
-
-/// What is in the list, ready to be asked.
-#[derive(Default)]
-struct Known {
-    /// Networks of one address, found at once however many there are.
-    addresses: HashSet<IpAddr>,
-    /// The others: few, looked through.
-    networks: Vec<IpNet>,
+    known: RwLock<Arc<NetworkSet>>,
 }
 
 impl RedisBypass {
@@ -77,23 +67,13 @@ async fn follow(list: Weak<List>) {
 }
 
 impl List {
-    async fn read(&self, deadline: Instant) -> Result<Vec<IpNet>, Error> {
+    async fn read(&self, deadline: Instant) -> Result<Arc<NetworkSet>, Error> {
         let members = self.redis.run(Command::on("SMEMBERS", self.redis.keys.bypass()).by(deadline)).await?;
         // What an operator's own hand put there and cannot be read lets nobody pass.
         let networks = members.into_array().into_iter().filter_map(|member| parse_network(&member.as_str()?).ok());
-        let mut networks: Vec<IpNet> = networks.collect();
-        networks.sort_unstable();
-        networks.dedup();
-        let mut known = Known::default();
-        for network in &networks {
-            if network.prefix_len() == network.max_prefix_len() {
-                known.addresses.insert(network.addr());
-            } else {
-                known.networks.push(*network);
-            }
-        }
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
-        Ok(networks)
+        let known: Arc<NetworkSet> = Arc::new(networks.collect());
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.clone();
+        Ok(known)
     }
 
     /// Changes the set, sees to it that this replica knows, and tells the others.
@@ -112,15 +92,11 @@ impl List {
 impl BypassList for RedisBypass {
     fn contains(&self, address: IpAddr) -> bool {
         let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if known.addresses.is_empty() && known.networks.is_empty() {
-            return false;
-        }
-        let address = canonical(address);
-        known.addresses.contains(&address) || known.networks.iter().any(|network| network.contains(&address))
+        known.contains(address)
     }
 
     async fn list(&self) -> Result<Vec<IpNet>, BoxError> {
-        Ok(self.0.read(Instant::now() + PATIENCE).await?)
+        Ok(self.0.read(Instant::now() + PATIENCE).await?.list())
     }
 
     async fn add(&self, network: IpNet) -> Result<(), BoxError> {
@@ -129,6 +105,7 @@ impl BypassList for RedisBypass {
     }
 
     async fn remove(&self, network: IpNet) -> Result<bool, BoxError> {
+        // Sent again after an answer that was lost, it finds nothing any more: then it is gone, whatever is answered.
         Ok(self.0.change("SREM", network).await? != Value::from(0i64))
     }
 }

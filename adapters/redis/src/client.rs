@@ -159,7 +159,7 @@ impl Inner {
         self.subscriber.message_rx()
     }
 
-    /// Has a command carried out. It is sent again when a connection is lost under it, and so must be one that may be.
+    /// Has a command carried out. It is sent again when a connection is lost under it: see [`Command`].
     ///
     /// # Errors
     /// When there is no answer within [`PATIENCE`], or by the command's own deadline; at once if there is no connection, or

@@ -12,16 +12,17 @@ use chat_domain::{
         ArchivedMessage, ArchivedSession, FORGOTTEN_FOR, HistoryError, HistoryOp, HistoryStore, Page, SessionQuery,
     },
     session::{Session, SessionId},
-    time::Timestamp,
 };
 use fred::types::Value;
 use futures_util::future::join_all;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use self::read::Counted;
 use crate::{
     client::{Command, Inner, PATIENCE},
     error::Error,
+    keys::newest_first,
     scripts::{self, Lua},
 };
 
@@ -77,7 +78,8 @@ impl RedisHistory {
     async fn record(&self, session: &Session, messages: &[Arc<Message>]) -> Result<(), HistoryError> {
         let (id, deadline) = (session.id, Instant::now() + PATIENCE);
         let fields = stored::session(session, &self.provider);
-        let mut record = self.script(&scripts::RECORD, id).arg(score(session.created_at)).arg(2 * fields.len() as i64);
+        let mut record =
+            self.script(&scripts::RECORD, id).arg(newest_first(session.created_at)).arg(2 * fields.len() as i64);
         for (field, value) in &fields {
             record = record.arg(*field).arg(value.as_str());
         }
@@ -90,7 +92,7 @@ impl RedisHistory {
             let hash = Command::on("HSET", self.session_key(id));
             let hash = fields.into_iter().fold(hash, |command, (field, value)| command.arg(field).arg(value));
             let list = Command::script(&scripts::LIST, [self.sessions_key(), self.index_key()]);
-            let list = list.arg(id.to_string()).arg(score(session.created_at));
+            let list = list.arg(id.to_string()).arg(newest_first(session.created_at));
             self.run_all([hash, list], deadline).await?;
         }
         let answer = match self.redis.run(record.by(deadline)).await {
@@ -118,19 +120,22 @@ impl RedisHistory {
         Ok(kinds.iter().zip(&keys).all(fits))
     }
 
-    async fn forget(&self, id: SessionId, mut is_known: bool) -> Result<bool, HistoryError> {
-        let deadline = Instant::now() + PATIENCE;
+    async fn forget(&self, id: SessionId, is_known: bool) -> Result<bool, HistoryError> {
+        let (deadline, mut was_there) = (Instant::now() + PATIENCE, false);
         if !is_known && self.redis.is_clustered() {
             // Where a script cannot see it.
             let exists = Command::on("EXISTS", self.session_key(id)).by(deadline);
-            is_known = self.redis.run(exists).await.map_err(failed)?.as_u64() != Some(0);
+            was_there = self.redis.run(exists).await.map_err(failed)?.as_u64() != Some(0);
         }
-        let forget = self.script(&scripts::FORGET, id).arg(FORGOTTEN_FOR.as_millis() as i64).arg(i64::from(is_known));
-        let mut removed = self.redis.run(forget.by(deadline)).await.map_err(failed)?.as_u64().unwrap_or_default();
+        #[expect(clippy::disallowed_methods, reason = "it tells one deletion from the next, and is never shown")]
+        let number = Uuid::new_v4();
+        let forget = self.script(&scripts::FORGET, id).arg(FORGOTTEN_FOR.as_millis() as i64);
+        let forget = forget.arg(i64::from(is_known || was_there)).arg(number.to_string());
+        was_there |= self.redis.run(forget.by(deadline)).await.map_err(failed)?.as_u64() != Some(0);
         if self.redis.is_clustered() {
-            removed += self.take_out(id, deadline).await?;
+            was_there |= self.take_out(id, deadline).await? > 0;
         }
-        Ok(removed > 0)
+        Ok(was_there)
     }
 
     /// Takes a session out, but for its messages; tells how much there was.
@@ -151,11 +156,6 @@ impl RedisHistory {
         let answers = join_all(commands.map(|command| self.redis.run(command.by(deadline)))).await;
         answers.into_iter().collect::<Result<_, _>>().map_err(failed)
     }
-}
-
-/// The index's score. Members of one score are in the order of their names: newest first, then by id.
-fn score(created_at: Timestamp) -> i64 {
-    -created_at.as_millis()
 }
 
 #[async_trait]

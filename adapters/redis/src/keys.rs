@@ -1,8 +1,8 @@
-//! The names of all keys and channels but the archive's: [`Keys`].
+//! The names of all keys and channels but the archive's: [`Keys`]; and the order of indexes.
 
 use std::sync::Arc;
 
-use chat_domain::session::SessionId;
+use chat_domain::{session::SessionId, time::Timestamp};
 
 /// The names that begin with one prefix. What is changed in one step shares a hash tag, in braces: in a cluster it lies in
 /// one slot.
@@ -60,4 +60,10 @@ impl Keys {
     pub(crate) fn health(&self) -> String {
         self.name("health")
     }
+}
+
+/// The score in an index of sessions by the time they were made. Members of one score are in the order of their names:
+/// newest first, then by id.
+pub(crate) fn newest_first(created_at: Timestamp) -> i64 {
+    -created_at.as_millis()
 }

@@ -5,7 +5,10 @@
 //! - Every command is answered or has failed within [`PATIENCE`], and the commands of one operation share that time; while
 //!   there is no connection they fail at once. Only reading an archive may take longer, as long as Redis goes on answering.
 //! - What must happen in one step is a script (`scripts/`), and all keys of a script share a slot, so that the same code
-//!   serves a single server, Sentinel and Cluster. Each script may be sent again after an answer that was lost.
+//!   serves a single server, Sentinel and Cluster.
+//! - What is sent may be sent again after an answer that was lost, and nothing of a session or of the archive is done twice
+//!   by it. Only a limit may count a request twice, and a removal from the bypass list say that there was nothing to
+//!   remove.
 //! - Time in scripts is Redis's own: replicas need no common clock.
 //! - Publish and subscribe only makes things faster. Whatever is told by it is found out by asking, too.
 //! - What Redis says in an error goes no further than its first word, since it may quote what was sent.

@@ -47,10 +47,7 @@ impl RedisLimiter {
     fn key(&self, identity: &Identity) -> String {
         match identity {
             Identity::Ip(address) => self.redis.keys.bucket(&format!("ip:{address}")),
-            Identity::Key(key) => {
-                let hash: String = key.0.iter().map(|byte| format!("{byte:02x}")).collect();
-                self.redis.keys.bucket(&format!("key:{hash}"))
-            }
+            Identity::Key(key) => self.redis.keys.bucket(&format!("key:{}", key.hex())),
         }
     }
 }

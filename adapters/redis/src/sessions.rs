@@ -23,6 +23,7 @@ use self::{open::Asked, registry::Registry, ticket::Seat};
 use crate::{
     client::{Command, Inner, PATIENCE},
     error::Error,
+    keys::newest_first,
     scripts::{self, Lua},
 };
 
@@ -82,7 +83,8 @@ impl SessionStore for RedisSessions {
         let owner = Caller::Client(session.owner.as_deref().copied());
         let create = self.0.script(&scripts::CREATE, session.id).arg(stored).arg(caller_word(&owner));
         // Afterwards: what is in the index and has no session is taken for expired.
-        let index = Command::on("ZADD", redis.keys.index()).arg(newest_first(&session)).arg(session.id.to_string());
+        let index =
+            Command::on("ZADD", redis.keys.index()).arg(newest_first(session.created_at)).arg(session.id.to_string());
         let error = match redis.run(create.by(deadline)).await {
             Ok(_) => match redis.run(index.in_lane_of(&session.id).by(deadline)).await {
                 Ok(_) => return Ok(()),
@@ -234,13 +236,8 @@ fn caller_word(caller: &Caller) -> String {
     match caller {
         Caller::Operator => "*".into(),
         Caller::Client(None) => String::new(),
-        Caller::Client(Some(key)) => key.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Caller::Client(Some(key)) => key.hex(),
     }
-}
-
-/// The index's score. Members of one score are in the order of their names: newest first, then by id.
-fn newest_first(session: &Session) -> i64 {
-    -session.created_at.as_millis()
 }
 
 fn millis(duration: Duration) -> i64 {

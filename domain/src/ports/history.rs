@@ -78,8 +78,8 @@ impl HistoryOp {
 ///   [`FORGOTTEN_FOR`], that is.)
 /// - A `Forget` of a session that is not known, and of which nothing is archived, changes nothing and leaves nothing: who
 ///   makes up ids fills no database.
-/// - An operation is applied whole or not at all; one that was given up (its future dropped) may still be applied, within
-///   the implementation's own bound.
+/// - An operation is there whole once it was acknowledged; one that was not is completed by applying it again. One that was
+///   given up (its future dropped) may still be applied, within the implementation's own bound.
 /// - Messages of a session are read in the order of their times, then ids; sessions newest first, then by id.
 #[async_trait]
 pub trait HistoryStore: Send + Sync {

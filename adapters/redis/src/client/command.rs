@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use crate::scripts::Lua;
 
-/// A command with its arguments. It may be sent more than once, so it must be one that changes nothing the second time.
+/// A command with its arguments. It may be sent more than once, after an answer that was lost, so the second time must do
+/// no harm, and its answer may be that of the second time.
 pub(crate) struct Command {
     name: &'static str,
     args: Vec<Value>,

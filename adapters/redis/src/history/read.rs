@@ -15,8 +15,8 @@ use fred::types::Value;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{RedisHistory, score, stored};
-use crate::{client::Command, error::Error, scripts};
+use super::{RedisHistory, stored};
+use crate::{client::Command, error::Error, keys::newest_first, scripts};
 
 /// How long reading may take in all. It is many commands where there is much to read, or an index to complete: none of
 /// them may keep one waiting for longer than [`PATIENCE`](crate::PATIENCE), but while Redis answers it is worth going on.
@@ -52,8 +52,9 @@ impl RedisHistory {
         let deadline = Instant::now() + READING;
         self.complete_index(deadline).await?;
         // Scores are negative: the latest time comes first.
-        let bound =
-            |time: Option<Timestamp>, none: &str| time.map_or_else(|| none.to_owned(), |time| score(time).to_string());
+        let bound = |time: Option<Timestamp>, none: &str| {
+            time.map_or_else(|| none.to_owned(), |time| newest_first(time).to_string())
+        };
         let (first, last) = (bound(query.until, "-inf"), bound(query.from, "+inf"));
         let mut items = Vec::new();
         for _ in 0..MOST_LOOKS {
@@ -170,7 +171,7 @@ impl RedisHistory {
         let Ok(id) = name.parse::<SessionId>() else { return Ok(None) };
         let created_at = Command::on("HGET", self.session_key(id)).arg("created_at").in_lane_of(&id);
         let created_at = stored::created_at(&self.redis.run(created_at.by(deadline)).await?);
-        Ok(created_at.map(|created_at| score(created_at).to_string()))
+        Ok(created_at.map(|created_at| newest_first(created_at).to_string()))
     }
 
     /// Puts these names into the index, at their places, if the set has them; else takes them out of it. Tells how many

@@ -1,6 +1,7 @@
 -- Takes a token of every bucket, or of none if one has none. KEYS: buckets. ARGV: requests a second, requests at once.
 -- A bucket is 'tokens seconds'. It expires when it would be full again, and a refusal changes none.
--- Returns 0, or how many microseconds to wait.
+-- Returns 0, or how many microseconds to wait. Sent again after an answer that was lost, it takes another: a connection is
+-- not lost so often that remembering who has asked would be worth its room.
 local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000

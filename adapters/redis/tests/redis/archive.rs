@@ -1,10 +1,10 @@
 //! The archive, and that of the Python service, in one another's hands.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use chat_domain::{
     message::Role,
-    ports::history::{HistoryError, HistoryStore, SessionQuery},
+    ports::history::{HistoryError, HistoryOp, HistoryStore, SessionQuery},
     session::SessionId,
     testing::samples::{THEN, forget, open, record, session, turn},
     time::Timestamp,
@@ -14,7 +14,10 @@ use chat_test_support::RedisServer;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::scene::{fresh, prefix};
+use crate::{
+    line::Line,
+    scene::{fresh, prefix},
+};
 
 const ALL: SessionQuery = SessionQuery { from: None, until: None, offset: 0, limit: 200 };
 
@@ -208,6 +211,28 @@ async fn forgetting_leaves_nothing_but_the_mark() {
     assert_eq!(keys, format!("{{{namespace}:messages:{}}}:forgotten", session.id));
     let ttl: i64 = RedisServer::shared().cli(&["PTTL", &keys]).parse().expect("a time");
     assert!(ttl > 29 * 24 * 60 * 60 * 1000, "{ttl}");
+}
+
+/// What only the archive still has: whether it is a deletion must not depend on a connection.
+#[tokio::test]
+async fn a_deletion_whose_answer_was_lost_is_one() {
+    let server = RedisServer::start();
+    let line = Line::to(&server, Duration::ZERO).await;
+    let redis = crate::scene::replica(&line.url(), &prefix()).await;
+    let history = redis.history("archive", "test");
+    let forget = |session| HistoryOp::Forget { session, is_known: false };
+    let (first, second) = (Arc::new(session(0)), Arc::new(session(1)));
+    for session in [&first, &second] {
+        history.apply(&open(session)).await.expect("archived");
+    }
+    // So that Redis knows the script.
+    assert!(history.apply(&forget(first.id)).await.expect("an answer"));
+    line.lose_next_answer();
+    assert!(history.apply(&forget(second.id)).await.expect("an answer"), "it was there");
+    assert_eq!(line.lost(), 1);
+    for session in [first, second] {
+        assert!(!history.apply(&forget(session.id)).await.expect("an answer"), "it is gone");
+    }
 }
 
 /// Whatever prefix of its steps an operation was cut off after, applied again it is there once, and forgotten it is gone.

@@ -353,7 +353,7 @@ pub async fn many_sessions_are_recorded_at_once(make: impl AsyncFn() -> Subject)
     }
 }
 
-/// Whenever an apply is dropped, the operation is there whole or not at all, and applied again it is there once.
+/// Whenever an apply is dropped, a turn's two messages are not parted, and applied again they are there once.
 pub async fn apply_may_be_dropped_at_every_poll(make: impl AsyncFn() -> Subject) {
     let it = make().await;
     for polls in 0.. {
