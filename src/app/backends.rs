@@ -24,6 +24,7 @@ use chat_domain::{
     session::{MemoryLimit, MemoryLimits},
 };
 use chat_local::{
+    bypass::LocalBypass,
     demo::DemoLlm,
     system::{SystemClock, SystemIds, SystemRandom, TrackedTasks},
     unconfigured::UnconfiguredLlm,
@@ -105,8 +106,9 @@ pub(super) async fn compose(
             extra: settings.agent.allowed_options.iter().cloned().collect(),
             models: settings.agent.allowed_models.iter().cloned().collect(),
         },
-        admission: Admission { limiter, bypass: bypass.clone(), on_error },
-        admin_admission: Admission { limiter: admin_limiter, bypass, on_error },
+        admission: Admission { limiter, bypass, on_error },
+        // Nobody may guess without a limit: who is known is known for what costs money.
+        admin_admission: Admission { limiter: admin_limiter, bypass: Arc::new(LocalBypass::new()), on_error },
         guesses: Guesses::default(),
         api_keys: ApiKeys::new(&settings.access.api_keys),
         admin_token: settings.access.admin_token.clone(),
