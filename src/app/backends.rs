@@ -42,7 +42,7 @@ use super::{
 use crate::{
     config::{self, BuiltIn, CorsOrigins, Loaded, Provider, Settings},
     http::{
-        AllowedOrigins, ApiKeys, ConfigEntry, Context, Guesses, RuntimeInfo,
+        AllowedOrigins, ApiKeys, ConfigEntry, Context, Guesses, HealthChecks, RuntimeInfo,
         meta::{HistoryInfo, MemoryInfo, ProviderInfo},
         metrics::Metrics,
     },
@@ -119,7 +119,7 @@ pub(super) async fn compose(
         tracing: tracing.clone(),
         metrics,
         metrics_enabled: settings.server.metrics_enabled,
-        checks,
+        checks: HealthChecks::new(checks),
         runtime: runtime_info(settings, memory_backend, tools.clone()),
         config: loaded.effective.iter().map(config_entry).collect(),
         draining,
