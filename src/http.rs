@@ -5,6 +5,7 @@ mod admin;
 mod cors;
 pub mod dto;
 pub mod errors;
+mod health;
 mod json;
 pub mod meta;
 pub mod metrics;
@@ -24,7 +25,7 @@ use chat_domain::{
     archive::Archive,
     chat::ChatService,
     options::OptionPolicy,
-    ports::{health::HealthCheck, sessions::SessionStore},
+    ports::sessions::SessionStore,
     session::{KeyHash, MemoryLimits},
 };
 use ipnet::IpNet;
@@ -36,6 +37,7 @@ use crate::telemetry::Tracing;
 
 pub use self::{
     cors::AllowedOrigins,
+    health::HealthChecks,
     meta::{ConfigEntry, RuntimeInfo},
     pipeline::{Guesses, Service},
 };
@@ -77,7 +79,7 @@ pub struct Context {
     /// Whether anything is counted and shown.
     pub metrics_enabled: bool,
     /// What readiness looks at.
-    pub checks: Vec<Arc<dyn HealthCheck>>,
+    pub checks: HealthChecks,
     /// What the operator is told about how all is set up; the tool servers as they are now.
     pub runtime: Box<dyn Fn() -> RuntimeInfo + Send + Sync>,
     /// The effective configuration, its secrets masked.

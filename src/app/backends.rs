@@ -24,6 +24,7 @@ use chat_domain::{
     session::{MemoryLimit, MemoryLimits},
 };
 use chat_local::{
+    bypass::LocalBypass,
     demo::DemoLlm,
     system::{SystemClock, SystemIds, SystemRandom, TrackedTasks},
     unconfigured::UnconfiguredLlm,
@@ -41,7 +42,7 @@ use super::{
 use crate::{
     config::{self, BuiltIn, CorsOrigins, Loaded, Provider, Settings},
     http::{
-        AllowedOrigins, ApiKeys, ConfigEntry, Context, Guesses, RuntimeInfo,
+        AllowedOrigins, ApiKeys, ConfigEntry, Context, Guesses, HealthChecks, RuntimeInfo,
         meta::{HistoryInfo, MemoryInfo, ProviderInfo},
         metrics::Metrics,
     },
@@ -105,8 +106,9 @@ pub(super) async fn compose(
             extra: settings.agent.allowed_options.iter().cloned().collect(),
             models: settings.agent.allowed_models.iter().cloned().collect(),
         },
-        admission: Admission { limiter, bypass: bypass.clone(), on_error },
-        admin_admission: Admission { limiter: admin_limiter, bypass, on_error },
+        admission: Admission { limiter, bypass, on_error },
+        // Nobody may guess without a limit: who is known is known for what costs money.
+        admin_admission: Admission { limiter: admin_limiter, bypass: Arc::new(LocalBypass::new()), on_error },
         guesses: Guesses::default(),
         api_keys: ApiKeys::new(&settings.access.api_keys),
         admin_token: settings.access.admin_token.clone(),
@@ -117,7 +119,7 @@ pub(super) async fn compose(
         tracing: tracing.clone(),
         metrics,
         metrics_enabled: settings.server.metrics_enabled,
-        checks,
+        checks: HealthChecks::new(checks),
         runtime: runtime_info(settings, memory_backend, tools.clone()),
         config: loaded.effective.iter().map(config_entry).collect(),
         draining,

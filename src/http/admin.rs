@@ -348,6 +348,5 @@ fn invalid_ip(error: chat_domain::admission::NotANetwork) -> ApiError {
 }
 
 fn unavailable(error: chat_domain::ports::BoxError) -> ApiError {
-    tracing::warn!(error = %error, "an admin request found storage unavailable");
-    ApiError::storage_unavailable()
+    ApiError::storage_unavailable().because(&*error)
 }

@@ -134,6 +134,15 @@ impl ApiError {
         )
     }
 
+    /// Logs why, with all causes: the one place where that is done. Clients are not told.
+    #[must_use]
+    pub fn because(self, error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let chain: Vec<String> = causes.map(ToString::to_string).collect();
+        tracing::warn!(code = self.code, error = chain.join(": "), "request failed");
+        self
+    }
+
     /// The body, as it goes into a response or an `error` event.
     pub fn body<'a>(&'a self, request_id: &'a str) -> impl Serialize + 'a {
         #[derive(Serialize)]
@@ -310,23 +319,8 @@ impl From<ChatError> for ApiError {
                 format!("The answer took longer than {} s; nothing was remembered", limit.as_secs_f64()),
             ),
         };
-        if api.status.is_server_error() {
-            log_chain(&error, api.code);
-        }
-        api
+        if api.status.is_server_error() { api.because(&error) } else { api }
     }
-}
-
-/// The one place where a failed turn's causes are logged.
-fn log_chain(error: &ChatError, code: &str) {
-    let mut chain = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        chain.push_str(": ");
-        chain.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    tracing::warn!(code, error = chain, "request failed");
 }
 
 /// 400 for a memory limit above the maximum.

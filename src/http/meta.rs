@@ -1,13 +1,10 @@
 //! What the service says about itself: that it is there, how it is, what it counts, its documentation.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use chat_domain::ports::health::{Health, HealthState};
-use futures_util::future::{join, join_all};
+use futures_util::future::join;
 use poem::{
     Endpoint, EndpointExt, Request, Response, Result, Route,
     endpoint::make_sync,
@@ -118,9 +115,6 @@ enum Numbers {
 /// Where readiness is asked for, and where the admin token shows more.
 pub(super) const READY: &str = "/health/ready";
 
-/// A check that takes longer is down: probes of orchestrators do not wait.
-const CHECK_PATIENCE: Duration = Duration::from_secs(2);
-
 #[OpenApi]
 impl MetaApi {
     /// That the service is there
@@ -144,12 +138,13 @@ impl MetaApi {
 
     /// Whether turns can be answered
     ///
-    /// 503 only for what no turn can do without. With `X-Admin-Token`, each dependency is told.
+    /// 503 only for what no turn can do without. With `X-Admin-Token`, each dependency is told. What is found is good for
+    /// a second.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self, request: &Request) -> Readiness {
         let (status, checks) = self.readiness().await;
         let is_ready = matches!(status, "ready" | "degraded");
-        let checks = self.is_operator(request.headers()).then(|| checks.into_iter().map(CheckBody::from).collect());
+        let checks = self.is_operator(request.headers()).then(|| checks.iter().cloned().map(CheckBody::from).collect());
         let body = Written::new(&ReadinessBody { status: status.to_owned(), checks });
         if is_ready { Readiness::Ready(body) } else { Readiness::Unavailable(body) }
     }
@@ -172,19 +167,9 @@ impl MetaApi {
 }
 
 impl MetaApi {
-    /// Asks everything that turns depend on.
-    async fn readiness(&self) -> (&'static str, Vec<Health>) {
-        let checks = join_all(self.0.checks.iter().map(|check| async {
-            tokio::time::timeout(CHECK_PATIENCE, check.check()).await.unwrap_or_else(|_| Health {
-                name: "unknown".into(),
-                state: HealthState::Down,
-                since: None,
-                last_error: Some("the check itself did not answer".to_owned()),
-                backlog: None,
-                note: None,
-            })
-        }))
-        .await;
+    /// How everything is that turns depend on, in a word and one by one.
+    async fn readiness(&self) -> (&'static str, Arc<[Health]>) {
+        let checks = self.0.checks.ask().await;
         let worst = checks.iter().map(|health| health.state).max().unwrap_or(HealthState::Up);
         let status = match worst {
             _ if self.0.draining.load(Ordering::Relaxed) => "draining",

@@ -73,6 +73,10 @@ async fn redis_down_at_the_start_is_waited_for() {
     let scene = Scene::over(&redis.url()).await;
     scene.is_unavailable().await;
     scene.refuses("00000000-0000-4000-8000-000000000000").await;
+    // An operator who reads the log learns why, of every one of them.
+    let told = || scene.service.logs().into_iter().filter(|line| line["message"] == "request failed");
+    assert_eventually!(told().count() >= 8, SOON);
+    assert!(told().all(|line| line["error"].as_str().is_some_and(|error| error.contains("Redis"))));
     blocking(|| redis.restart());
     scene.is_back().await;
     let session = scene.client.create_session().await;

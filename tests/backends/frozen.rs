@@ -50,6 +50,7 @@ async fn freeze(kind: Kind, clients: usize, at_least: Duration, slowest: Duratio
     };
     let goes_on = async {
         assert_eventually!(load.answered() >= answered + 10 * clients, SOON);
+        assert_eventually!(!is_well(&operator).await, SOON);
         let (status, history) = readiness(&operator, "history").await;
         assert_eq!((status.as_str(), &history["state"]), ("degraded", &"degraded".into()), "{history}");
         assert!(history["backlog"].as_u64() > Some(0) && history["last_error"].is_string(), "{history}");

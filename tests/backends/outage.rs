@@ -42,6 +42,7 @@ async fn keep_away(kind: Kind, time: Duration) {
     let answered = load.answered();
     // The chat goes on, and what it leaves waits.
     assert_eventually!(load.answered() >= answered + 3 * CLIENTS, SOON);
+    assert_eventually!(!is_well(&operator).await, SOON);
     let (status, history) = readiness(&operator, "history").await;
     assert_eq!((status.as_str(), &history["state"]), ("degraded", &"degraded".into()), "{history}");
     let backlog = history["backlog"].as_u64().expect("a number");

@@ -35,12 +35,13 @@ async fn without_database_and_spool_turns_are_refused_before_a_model_is_asked(ki
     // The spool takes what the database does not.
     blocking(|| database.stop());
     client.say(&session, "two").await.expect(200);
-    assert_eq!(readiness(&operator, "history").await.0, "degraded");
+    assert_eventually!(readiness(&operator, "history").await.0 == "degraded", SOON);
 
     // And when it takes nothing either, nobody is asked for an answer that could not be kept.
     limit_files(&service, "0");
     // What the spool was found able to lately, it is taken to be able to: one turn may find out.
     assert_eventually!(client.say(&other, "finds out").await.status == 503, SOON);
+    assert_eventually!(readiness(&operator, "history").await.0 == "unavailable", SOON);
     let asked = upstream.requests().len();
     for _ in 0..5 {
         let (body, path) = (json!({}), format!("/sessions/{session}/messages"));
@@ -62,7 +63,7 @@ async fn without_database_and_spool_turns_are_refused_before_a_model_is_asked(ki
     // Room again: the spool takes it, the database is still away.
     limit_files(&service, "unlimited");
     assert_eventually!(client.say(&session, "three").await.status == 200, SOON);
-    assert_eq!(readiness(&operator, "history").await.0, "degraded");
+    assert_eventually!(readiness(&operator, "history").await.0 == "degraded", SOON);
 
     // No room, but the database is back.
     limit_files(&service, "0");

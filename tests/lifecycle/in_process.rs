@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use chat_agent::http::{
-    AllowedOrigins, ApiKeys, Context, Service,
+    AllowedOrigins, ApiKeys, Context, HealthChecks, Service,
     metrics::Metrics,
     server::{ConnectionLimits, serve},
 };
@@ -14,7 +14,7 @@ use chat_domain::{
     archive::Archive,
     chat::{ChatPolicy, ChatService},
     options::OptionPolicy,
-    ports::{Clock, Ports, llm::LlmPort, tools::NoTools},
+    ports::{Clock, Ports, health::HealthCheck, llm::LlmPort, tools::NoTools},
     session::{MemoryLimit, MemoryLimits},
 };
 use chat_local::{
@@ -58,9 +58,19 @@ impl InProcess {
         limits: ConnectionLimits,
         turn_timeout: Duration,
     ) -> Self {
+        Self::serve(context(Arc::new(llm), turn_timeout), limits).await
+    }
+
+    /// The same with something that its readiness depends on.
+    pub(crate) async fn depending_on(check: Arc<dyn HealthCheck>, llm: impl LlmPort + 'static) -> Self {
+        let checks = HealthChecks::new(vec![check]);
+        Self::serve(Context { checks, ..context(Arc::new(llm), LONG) }, PATIENT).await
+    }
+
+    async fn serve(context: Context, limits: ConnectionLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let service = Service::new(context(Arc::new(llm), turn_timeout));
+        let service = Service::new(context);
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move {
             let _ = stopped.await;
@@ -131,7 +141,7 @@ fn context(llm: Arc<dyn LlmPort>, turn_timeout: Duration) -> Context {
         tracing: Default::default(),
         metrics,
         metrics_enabled: true,
-        checks: Vec::new(),
+        checks: HealthChecks::default(),
         runtime: Box::new(|| unreachable!("the operator is not asked in here")),
         config: Vec::new(),
         draining: Arc::default(),

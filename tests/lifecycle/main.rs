@@ -14,6 +14,7 @@ mod demo;
 mod disconnects;
 mod in_process;
 mod panics;
+mod probes;
 mod queue;
 mod raw;
 mod shutdown;
