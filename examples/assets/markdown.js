@@ -79,6 +79,7 @@ function markdownInline(tokens) {
     html: (token) => token.raw,
     escape: (token) => token.text,
     text: (token) => (token.tokens ? inlineFragment(token.tokens) : decodeEntities(token.text)),
+    plain: (token) => agent.el("span", { class: "md-plain", text: token.text }),
   };
   return tokens.map((token) => (kinds[token.type] ?? ((other) => other.raw))(token));
 }
@@ -105,6 +106,72 @@ function decodeEntities(text) {
   });
 }
 
+// ---- Reading
+
+// For some texts marked's work grows with the square of their length: a model that repeats itself, or is told to, would
+// freeze the page for minutes. What is read here has bounds, far above what people and models write for each other; past
+// them it is shown as it was written.
+
+// Where marked stops within a paragraph, a heading, an item or a cell, and may search all the rest of it from there: as
+// many as this in one of them take a tenth of a second. A paragraph has tens, a glossary without a blank line hundreds,
+// and in a table each cell counts for itself. Bounded is the sum of their squares over all that is read at once.
+const MARKS = /[*_~!<`[\\]|:\/\/|www\.|@/gi;
+const MOST_MARKS = 1_000;
+const DEEPEST = 32; // lists and quotations within each other
+const LONG_WORD = /^\S{2000}/; // no address to be made a link
+const MOST_BLANKS = 100; // side by side; a browser shows them as one
+
+class BoundedTokenizer extends marked.Tokenizer {
+  // To underline a heading within a list's item is not worth looking for it from every line to the end.
+  lheading(source) {
+    return this.lexer.state.top ? super.lheading(source) : undefined;
+  }
+
+  url(source) {
+    return LONG_WORD.test(source) ? undefined : super.url(source);
+  }
+}
+
+class BoundedLexer extends marked.Lexer {
+  effort = MOST_MARKS ** 2; // what is left of it
+  depth = 0;
+
+  constructor() {
+    // What a model writes on two lines it means to be on two lines.
+    super({ gfm: true, breaks: true, tokenizer: new BoundedTokenizer() });
+  }
+
+  blockTokens(source, tokens = [], ...others) {
+    if (this.depth > DEEPEST) {
+      tokens.push({ type: "plain", raw: source, text: source });
+      return tokens;
+    }
+    this.depth += 1;
+    super.blockTokens(source, tokens, ...others);
+    this.depth -= 1;
+    return tokens;
+  }
+
+  inlineTokens(source, tokens = []) {
+    const effort = (source.match(MARKS)?.length ?? 0) ** 2;
+    if (effort > this.effort) {
+      tokens.push({ type: "plain", raw: source, text: source });
+      return tokens;
+    }
+    this.effort -= effort;
+    return super.inlineTokens(source.replace(/ +/g, (blanks) => blanks.slice(0, MOST_BLANKS)), tokens);
+  }
+}
+
+function markdownTokens(text) {
+  try {
+    return new BoundedLexer().lex(text);
+  } catch {
+    // Whatever it chokes on.
+    return [{ type: "plain", raw: text, text }];
+  }
+}
+
 // ---- Whole texts, and growing ones
 
 // A single block longer than this is shown as it was written: reading a megabyte without a paragraph takes seconds.
@@ -112,16 +179,6 @@ const LONGEST_BLOCK = 100_000;
 const PLAIN_PIECE = 10_000;
 const LONG_TEXT = 50_000;
 const BUILT_AT_ONCE = 30_000;
-
-function markdownTokens(text) {
-  try {
-    // What a model writes on two lines it means to be on two lines.
-    return marked.lexer(text, { gfm: true, breaks: true });
-  } catch {
-    // A thousand quotations within each other, or whatever else it chokes on.
-    return [{ type: "plain", raw: text, text }];
-  }
-}
 
 // marked drops them; here lengths are counted.
 function withoutReturns(text) {
@@ -139,7 +196,8 @@ function topLevelNodes(tokens, state) {
 
 // Blocks that are complete are built once and stay; only the last one, which may still grow, is built anew, once a frame
 // at most. While that one is long, it is only read again when it has grown by a part of itself, and what comes in
-// between is appended as plain text: so the work grows with the text and not with its square.
+// between is appended as plain text: so a text is read a few times over, however many pieces it comes in. That each
+// reading ends soon is for the bounds above to see to.
 class MarkdownStream {
   constructor(element, { onrender } = {}) {
     Object.assign(this, { element, onrender });

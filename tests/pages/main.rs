@@ -11,6 +11,7 @@ mod export;
 mod front;
 mod languages;
 mod looks;
+mod markdown;
 mod metrics;
 mod refusals;
 mod scene;

@@ -189,6 +189,11 @@ async fn a_megabyte_in_one_line_does_not_freeze_the_page() {
 }
 
 #[tokio::test]
+async fn loose_marks_of_emphasis_do_not_freeze_the_page() {
+    long_answer(vec!["*a_".repeat(40); 2000]).await;
+}
+
+#[tokio::test]
 async fn a_second_conversation_goes_on_beside_the_first() {
     let (upstream, gate) = (Upstream::start().await, Gate::new());
     upstream.push(Reply::events().delta("First ").hold(&gate).delta("done.").finish("stop").done());
