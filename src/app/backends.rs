@@ -69,6 +69,7 @@ pub(super) async fn compose(
     tracing: &Tracing,
 ) -> Result<Parts, StartError> {
     let settings = &loaded.settings;
+    warn_of_open_tools(settings);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let tasks = Arc::new(TrackedTasks::new(Handle::current()));
     let metrics = Arc::new(Metrics::default());
@@ -125,6 +126,18 @@ pub(super) async fn compose(
         draining,
     };
     Ok(Parts { context, tools, tasks, upkeep })
+}
+
+/// Tools do things, and where no key is asked for, every website that somebody visits may have them done.
+fn warn_of_open_tools(settings: &Settings) {
+    let is_open = settings.access.api_keys.is_empty() && matches!(settings.server.cors_allow_origins, CorsOrigins::Any);
+    if is_open && !settings.mcp.servers.is_empty() {
+        tracing::warn!(
+            event = "open_tools",
+            "any web page that somebody opens who can reach this service can use its tools: set API_KEYS, or list your \
+             origins in CORS_ALLOW_ORIGINS"
+        );
+    }
 }
 
 pub(super) fn part(what: &'static str, source: impl Into<chat_domain::ports::BoxError>) -> StartError {

@@ -101,6 +101,15 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side")
     }
 
+    /// 403 for a page whose origin is not one of those that the operator has listed.
+    pub fn origin_not_allowed() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "origin_not_allowed",
+            "Pages of this origin may not ask here; an operator can list it in CORS_ALLOW_ORIGINS",
+        )
+    }
+
     /// 404 for a path that leads nowhere.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path")

@@ -66,6 +66,9 @@ fn mark_nullable(schema: &mut Value) {
 fn failures(path: &str, method: &str) -> Vec<(u16, &'static str)> {
     let mut all = vec![(500, "`internal_error`")];
     let is_chat = path.starts_with("/sessions");
+    if is_chat || path.starts_with("/admin") {
+        all.push((403, "`origin_not_allowed`: asked by a page of an origin that the operator has not listed"));
+    }
     if is_chat {
         all.push((401, "`missing_api_key`, `invalid_api_key`: only where the operator asks for keys"));
         all.push(match method {

@@ -101,14 +101,17 @@ impl Service {
             let Some(allow) = paths.allow(path) else { return Err(ApiError::not_found()) };
             return Ok(cors::options(&allow, headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)));
         }
+        let (is_chat, is_admin) = (is_below(path, "/sessions"), is_below(path, "/admin") && path != pages::ADMIN);
+        if (is_chat || is_admin) && !context.cors.admit(headers) {
+            return Err(ApiError::origin_not_allowed());
+        }
         // Who shows the operator's token may remove any session, and needs no client's key for it.
-        let is_operator =
-            head.method == Method::DELETE && is_below(path, "/sessions") && gates::shows_admin_token(context, headers);
+        let is_operator = head.method == Method::DELETE && is_chat && gates::shows_admin_token(context, headers);
         if is_operator {
             gates::check_admin(context, headers, record).await?;
-        } else if is_below(path, "/sessions") {
+        } else if is_chat {
             gates::admit(context, headers, record).await?;
-        } else if is_below(path, "/admin") && path != pages::ADMIN {
+        } else if is_admin {
             gates::check_admin(context, headers, record).await?;
         } else if path == meta::READY && context.admin_token.is_some() && headers.contains_key(X_ADMIN_TOKEN) {
             // There the token only shows more, but a wrong one is a guess all the same.

@@ -214,6 +214,33 @@ async fn the_start_says_that_redis_refuses_the_credentials() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_redis_refuses_what_is_new_and_keeps_what_is_there() {
+    let redis = RedisServer::start_with(&["--maxmemory-policy", "noeviction"]);
+    let scene = Scene::over(&redis.url()).await;
+    let sessions = [scene.client.create_session().await, scene.client.create_session().await];
+    for session in &sessions {
+        scene.client.say(session, "one").await.expect(200);
+    }
+    redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    let asked = scene.upstream.requests().len();
+    for session in &sessions {
+        assert_unavailable("create", scene.client.post("/sessions", &json!({}))).await;
+        assert_unavailable("say", scene.client.say(session, "refused")).await;
+        assert_eq!(memory(&scene.client, session).await, echoed(&["one"]), "what is there can be read");
+    }
+    assert_eq!(scene.upstream.requests().len(), asked, "no model was asked");
+    assert_eventually!(readiness(&scene.operator, "redis").await.0 == "unavailable", SOON);
+    redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    scene.is_back().await;
+    let listed = scene.operator.get("/admin/sessions").await.expect(200);
+    assert_eq!(listed.header("x-total-count"), Some("2"), "nothing is lost, and nothing was made by halves");
+    for session in &sessions {
+        scene.client.say(session, "two").await.expect(200);
+        assert_eq!(memory(&scene.client, session).await, echoed(&["one", "two"]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_redis_is_unavailable_until_it_takes_writes() {
     let redis = RedisServer::start();
     let scene = Scene::over(&redis.url()).await;

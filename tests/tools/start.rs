@@ -45,3 +45,22 @@ async fn a_required_server_that_does_not_start_in_time_is_missed() {
     assert_eq!(scene.client.get("/health/ready").await.expect(503).body["status"], "unavailable");
     assert_eq!(scene.upstream.requests().len(), 0, "no model was asked");
 }
+
+#[tokio::test]
+async fn tools_that_any_web_page_can_use_are_warned_of() {
+    let servers = Servers::new().scripted("one", &[]);
+    for (variables, is_open) in [
+        (&[][..], true),
+        (&[("CORS_ALLOW_ORIGINS", "https://shop.example.com")], false),
+        (&[("CORS_ALLOW_ORIGINS", "none")], false),
+        (&[("API_KEYS", "a-key-of-the-test")], false),
+    ] {
+        let scene = Scene::with(&servers, variables).await;
+        // Lines come in order, and this one comes after all of the start.
+        scene.service.wait_for_log(|line| line["event"] == "listening").await;
+        assert_eq!(scene.service.events("open_tools").len(), usize::from(is_open), "{variables:?}");
+    }
+    let without = Scene::with(&Servers::new(), &[]).await;
+    without.service.wait_for_log(|line| line["event"] == "listening").await;
+    assert!(without.service.events("open_tools").is_empty());
+}

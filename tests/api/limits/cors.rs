@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::NEVER_REFILLED;
-use crate::scene::{NO_SESSION, Scene};
+use crate::scene::{NO_SESSION, Scene, assert_error, operations};
 
 const ORIGIN: &str = "https://shop.example.com";
 
@@ -95,6 +95,38 @@ async fn origins_can_be_listed() {
         for (name, answer) in answers(&scene.client.with_header("origin", other)).await {
             assert_eq!(answer.header("access-control-allow-origin"), None, "{name} for {other}");
             assert_eq!(answer.header("vary").map(str::to_ascii_lowercase).as_deref(), Some("origin"), "{name}");
+        }
+    }
+}
+
+/// A browser hides the answer from such a page, but what it asked for would be done: simple requests need no preflight.
+#[tokio::test]
+async fn pages_of_others_change_nothing_where_origins_are_listed() {
+    for listed in [ORIGIN, "none"] {
+        let (scene, operator) = Scene::with_operator(&[("CORS_ALLOW_ORIGINS", listed)]).await;
+        let session = scene.client.create_session().await;
+        for origin in ["https://evil.example.com", "http://localhost:1", "null"] {
+            for operation in operations(&scene.client).await {
+                let is_guarded = ["/sessions", "/admin"].iter().any(|root| operation.template.starts_with(root));
+                let request = operator.request(operation.method.clone(), &operation.path(&session));
+                let answer = Answer::of(request.header("origin", origin).body(r#"{"content":"hi"}"#)).await;
+                if is_guarded {
+                    assert_error(&answer, 403, "origin_not_allowed");
+                } else {
+                    assert_ne!(answer.status, 403, "{}", operation.template);
+                }
+            }
+            scene.client.with_header("origin", origin).get("/admin/ui").await.expect(200);
+        }
+        assert_eq!(scene.upstream.requests().len(), 0, "no model was asked");
+        let sessions = operator.get("/admin/sessions").await.expect(200);
+        assert_eq!(sessions.header("x-total-count"), Some("1"));
+        // The service's own pages, and those of listed origins.
+        let own = scene.service.base_url().to_owned();
+        for origin in [own.as_str()].into_iter().chain((listed == ORIGIN).then_some(ORIGIN)) {
+            let page = scene.client.with_header("origin", origin);
+            page.say(&session, "hello").await.expect(200);
+            operator.with_header("origin", origin).get("/admin/runtime").await.expect(200);
         }
     }
 }
