@@ -37,6 +37,7 @@ use crate::{
     history::RedisHistory,
     keys::Keys,
     limits::RedisLimiter,
+    presence::Presence,
     sessions::{RedisSessions, SessionPolicy},
 };
 
@@ -72,6 +73,7 @@ pub(crate) struct Inner {
     pub(crate) replica: Box<str>,
     pub(crate) runtime: Handle,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) presence: Arc<Presence>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -92,13 +94,16 @@ impl Redis {
         let replica = Uuid::new_v4().simple().to_string().into_boxed_str();
         let channels = vec![format!("{}{replica}", keys.channels()), keys.bypass()];
 
+        let presence = Arc::new(Presence::new(clock.clone()));
         let runtime = Handle::current();
         // Listening before there is anything to hear.
         let connected = subscriber.reconnect_rx();
         let mut tasks = vec![runtime.spawn(subscribe(subscriber.clone(), connected, channels))];
         // What keeps one from connecting keeps all, and one is enough to tell of it.
         let all = lanes.iter().chain([&subscriber]).enumerate();
-        tasks.extend(all.map(|(at, client)| runtime.spawn(stay_connected(client.clone(), at == 0))));
+        tasks.extend(
+            all.map(|(at, client)| runtime.spawn(stay_connected(client.clone(), (at == 0).then(|| presence.clone())))),
+        );
         let are_connected = async {
             while !lanes.iter().all(ClientLike::is_connected) {
                 sleep(RESEND / 5).await;
@@ -108,7 +113,18 @@ impl Redis {
             tracing::warn!("Redis does not answer: starting without it, and trying on");
         }
         let (next_lane, is_moving) = (AtomicUsize::default(), Arc::default());
-        Ok(Self(Arc::new(Inner { lanes, subscriber, next_lane, is_moving, keys, replica, runtime, clock, tasks })))
+        Ok(Self(Arc::new(Inner {
+            lanes,
+            subscriber,
+            next_lane,
+            is_moving,
+            keys,
+            replica,
+            runtime,
+            clock,
+            presence,
+            tasks,
+        })))
     }
 
     /// Sessions, their memory and the order of their turns.
@@ -164,7 +180,16 @@ impl Inner {
     /// # Errors
     /// When there is no answer within [`PATIENCE`], or by the command's own deadline; at once if there is no connection, or
     /// none to a server that can carry it out now, unless the command insists.
-    pub(crate) async fn run(&self, mut command: Command) -> Result<Value, Error> {
+    pub(crate) async fn run(&self, command: Command) -> Result<Value, Error> {
+        let result = self.attempt(command).await;
+        match &result {
+            Ok(_) => self.presence.note_answer(),
+            Err(error) => self.presence.note_failure(error),
+        }
+        result
+    }
+
+    async fn attempt(&self, mut command: Command) -> Result<Value, Error> {
         let patience_ends = Instant::now() + PATIENCE;
         let deadline = command.deadline().map_or(patience_ends, |deadline| deadline.min(patience_ends));
         // As long as nothing was sent there is no doubt, and no reason to wait for a connection.
@@ -262,17 +287,15 @@ impl Drop for Connection {
 
 /// Keeps a client connecting. The driver reconnects by itself, but gives up when the first attempt fails, and when it
 /// takes an answer for a sign that it never will succeed (a node that is not yet in its cluster).
-async fn stay_connected(client: Client, tells: bool) {
-    let mut told = String::new();
+async fn stay_connected(client: Client, tells: Option<Arc<Presence>>) {
     loop {
         let mut connection = Connection(client.connect());
         if let Ok(Err(error)) = (&mut connection.0).await
-            && tells
+            && let Some(presence) = &tells
         {
-            let error = Error::from(error).to_string();
-            if error != told {
+            let error = Error::connecting(error);
+            if presence.note_refusal(error.clone()) {
                 tracing::warn!(error = %error, "Redis cannot be connected to");
-                told = error;
             }
         }
         sleep(AGAIN).await;

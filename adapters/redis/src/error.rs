@@ -7,6 +7,9 @@ use thiserror::Error;
 /// Why Redis did not do what it was asked to. Holds nothing of what was sent, and of what Redis said only its first word.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
+    /// No connection can be made, for this reason.
+    #[error("Redis cannot be reached: {0}")]
+    Unreachable(Box<str>),
     /// There is no connection: nothing was sent.
     #[error("no connection to Redis")]
     Disconnected,
@@ -45,6 +48,19 @@ impl Error {
     pub(crate) fn passes(&self) -> bool {
         const PASSING: [&str; 5] = ["READONLY", "MASTERDOWN", "LOADING", "CLUSTERDOWN", "TRYAGAIN"];
         matches!(self, Error::Refused(word) if PASSING.contains(&&**word))
+    }
+}
+
+impl Error {
+    /// Why no connection can be made. The system's words about an address hold neither the user's name nor the password.
+    pub(crate) fn connecting(error: DriverError) -> Self {
+        match error.kind() {
+            ErrorKind::IO if !error.details().contains(['@', '/']) => Error::Unreachable(error.details().into()),
+            _ => match Error::from(error) {
+                Error::Lost => Error::Unreachable("the connection was refused, or ended".into()),
+                error => error,
+            },
+        }
     }
 }
 

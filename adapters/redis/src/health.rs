@@ -44,9 +44,10 @@ impl HealthCheck for RedisHealth {
         let write = Command::on("SET", self.redis.keys.health()).arg(&*self.redis.replica).arg("PX").arg(60_000i64);
         let (state, last_error) = match self.redis.run(write.by(Instant::now() + CHECK)).await {
             Ok(_) => (HealthState::Up, None),
-            Err(error) => (HealthState::Down, Some(error.to_string())),
+            Err(error) => (HealthState::Down, Some(self.redis.presence.why(error).to_string())),
         };
-        let since = Some(self.since(state));
+        let seen = self.since(state);
+        let since = Some(self.redis.presence.away_since().filter(|_| state == HealthState::Down).unwrap_or(seen));
         Health { name: "redis".into(), state, since, last_error, backlog: None, note: None }
     }
 }

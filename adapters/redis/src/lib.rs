@@ -23,6 +23,7 @@ mod health;
 mod history;
 mod keys;
 mod limits;
+mod presence;
 mod scripts;
 mod sessions;
 
