@@ -60,7 +60,6 @@ const DEADLOCKS: u32 = 2;
 pub struct MySqlHistory {
     connections: Connections,
     options: OptsBuilder,
-    user: String,
     tables: Tables,
     reader: Reader,
     writer: Writer,
@@ -82,7 +81,7 @@ impl MySqlHistory {
     pub fn new(config: MySqlConfig, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
         let tables = Tables::new(&config)?;
         let options = connection::options(&config);
-        let MySqlConfig { user, namespace, provider, .. } = config;
+        let MySqlConfig { namespace, provider, .. } = config;
         if !(1..=64).contains(&namespace.chars().count()) {
             return Err(BuildError::Namespace);
         }
@@ -94,7 +93,6 @@ impl MySqlHistory {
             reader: Reader::new(tables.clone(), namespace.clone()),
             writer: Writer::new(&tables, namespace, provider),
             options,
-            user,
             tables,
             clock,
             ready: OnceCell::new(),
@@ -118,7 +116,7 @@ impl MySqlHistory {
         let late = |_| PrepareError::Unavailable(TooLate.to_string());
         let connecting = timeout(CONNECT, connection::patient(self.options.clone()));
         let mut connection = connecting.await.map_err(late)?.map_err(|error| PrepareError::of(&error))?;
-        let preparing = schema::prepare(&mut connection, &self.tables, &self.user);
+        let preparing = schema::prepare(&mut connection, &self.tables);
         let ready = timeout(PREPARATION, preparing).await.map_err(late)??;
         // It has done its work; whether it says goodbye does not matter.
         let _ = timeout(CONNECT, connection.disconnect()).await;

@@ -40,7 +40,7 @@ struct Found {
 }
 
 /// Makes the tables what the archive needs.
-pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) -> Result<Ready, PrepareError> {
+pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables) -> Result<Ready, PrepareError> {
     let mut refused: HashSet<String> = HashSet::new();
     let mut last = None;
     for _ in 0..ROUNDS {
@@ -48,26 +48,30 @@ pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) 
         let mut changes = found.missing(tables);
         changes.retain(|change| !refused.contains(&change.statement));
         if changes.is_empty() {
-            may_use(connection, tables, user).await?;
+            may_use(connection, tables).await?;
             is_enough(connection, tables).await?;
             return Ok(Ready { finds_old_marks: found.has_time_index(tables) });
         }
+        let mut forbidden: Option<(Vec<String>, Error)> = None;
         for Change { statement, without } in changes {
             match connection.query_drop(&statement).await {
                 Ok(()) => tracing::info!(%statement, "changed the history database"),
                 Err(error) => match without {
                     Some(words) => {
-                        let error = PrepareError::of(&error);
                         tracing::warn!(%error, %statement, "{words}");
                         refused.insert(statement);
                     }
                     None if is_forbidden(&error) => {
-                        return Err(PrepareError::Forbidden { statement, source: error });
+                        forbidden.get_or_insert_with(|| (Vec::new(), error)).0.push(statement);
                     }
                     // Somebody else may have done it meanwhile.
                     None => last = Some(error),
                 },
             }
+        }
+        if let Some((statements, source)) = forbidden {
+            let statement = format!("{}{}", in_database(connection).await?.1, statements.join("; "));
+            return Err(PrepareError::Forbidden { statement, source });
         }
     }
     Err(last.map_or_else(
@@ -76,8 +80,23 @@ pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables, user: &str) 
     ))
 }
 
+/// The database that we are in, as a name in a statement, and the statement that leads there.
+async fn in_database(connection: &mut Conn) -> Result<(String, String), PrepareError> {
+    let name = connection.query_first("SELECT DATABASE()").await.map_err(|error| PrepareError::of(&error))?;
+    let name = name.unwrap_or_else(String::new).replace('`', "``");
+    Ok((format!("`{name}`"), format!("USE `{name}`; ")))
+}
+
+/// The account that the server takes us for, as a name in a statement.
+async fn account(connection: &mut Conn) -> Result<String, PrepareError> {
+    let account = connection.query_first("SELECT CURRENT_USER()").await.map_err(|error| PrepareError::of(&error))?;
+    let account: String = account.unwrap_or_default();
+    let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
+    Ok(format!("'{}'@'{}'", user.replace('\'', "''"), host.replace('\'', "''")))
+}
+
 /// Finds out whether we may do what the archive does, by doing it to no row.
-async fn may_use(connection: &mut Conn, tables: &Tables, user: &str) -> Result<(), PrepareError> {
+async fn may_use(connection: &mut Conn, tables: &Tables) -> Result<(), PrepareError> {
     for table in [&tables.sessions, &tables.messages, &tables.forgotten] {
         for attempt in [
             format!("DELETE FROM `{table}` WHERE FALSE"),
@@ -86,8 +105,8 @@ async fn may_use(connection: &mut Conn, tables: &Tables, user: &str) -> Result<(
         ] {
             match connection.query_drop(attempt).await {
                 Err(source) if is_forbidden(&source) => {
-                    let user = user.replace('\'', "''");
-                    let statement = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON `{table}` TO '{user}'@'…'");
+                    let (database, account) = (in_database(connection).await?.0, account(connection).await?);
+                    let statement = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {database}.* TO {account}");
                     return Err(PrepareError::Forbidden { statement, source });
                 }
                 // Columns without a default are no matter of rights.
