@@ -62,6 +62,8 @@ struct State {
     away: Option<(Timestamp, String)>,
     /// When it last answered anything.
     answered: Option<Moment>,
+    /// What kept the last record from being written, while the database answered.
+    trouble: Option<String>,
     /// Nothing can be kept: how that showed, and when it was last tried.
     refusing: Option<(String, Moment)>,
     /// Records that this process has laid aside for good.
@@ -183,6 +185,7 @@ impl Archive {
             (None, None) => HealthState::Up,
         };
         let error = state.refusing.as_ref().map(|(error, _)| error).or(state.away.as_ref().map(|(_, error)| error));
+        let error = error.or(state.trouble.as_ref());
         Some(Health {
             name: "history".into(),
             state: health,
@@ -248,7 +251,7 @@ impl Inner {
                     return Ok(true);
                 }
                 Err(HistoryError::Unavailable(error)) => {
-                    if self.state().away.is_none() {
+                    if self.note_trouble(&error) {
                         tracing::warn!(
                             session_id = %op.session(), error = %error,
                             "history of one session cannot be written yet: spooled"

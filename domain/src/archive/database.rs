@@ -81,6 +81,13 @@ impl Inner {
         }
     }
 
+    /// One session's history cannot be written. Tells whether that is all that is wrong.
+    pub(super) fn note_trouble(&self, error: &BoxError) -> bool {
+        let mut state = self.state();
+        state.trouble = state.away.is_none().then(|| error.to_string());
+        state.away.is_none()
+    }
+
     fn note_failure(&self, error: &BoxError) {
         let now = self.clock.now();
         let mut state = self.state();

@@ -126,7 +126,10 @@ impl Inner {
                 self.bury(id, &error).await;
                 true
             }
-            Err(HistoryError::Unavailable(_)) => false,
+            Err(HistoryError::Unavailable(error)) => {
+                self.note_trouble(&error);
+                false
+            }
         }
     }
 
@@ -146,7 +149,7 @@ impl Inner {
     fn done(&self, session: SessionId, id: SpoolId) {
         let backlog = {
             let mut state = self.state();
-            let State { lanes, backlog, .. } = &mut *state;
+            let State { lanes, backlog, trouble, .. } = &mut *state;
             if let Some(lane) = lanes.get_mut(&session) {
                 // Not simply the first: an older one may have come in meanwhile.
                 if let Ok(place) = lane.binary_search(&id) {
@@ -156,6 +159,9 @@ impl Inner {
                 if lane.is_empty() {
                     lanes.remove(&session);
                 }
+            }
+            if lanes.is_empty() {
+                *trouble = None;
             }
             *backlog
         };

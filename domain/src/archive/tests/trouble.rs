@@ -24,6 +24,21 @@ async fn a_locked_row_sends_no_other_session_to_the_spool() {
     assert_eq!((it.spooled(), it.state()), (0, (HealthState::Up, 0)));
 }
 
+/// A table that was renamed, a server that is read-only: it answers, and takes nothing.
+#[tokio::test(start_paused = true)]
+async fn health_tells_why_what_waits_is_not_written() {
+    let it = Stack::new(10);
+    let session = Arc::new(session(0));
+    it.history.hold(session.id, true);
+    it.record(&session, 1).await;
+    let health = it.health();
+    assert_eq!((health.state, health.last_error.as_deref()), (HealthState::Degraded, Some("no answer in time")));
+    it.history.hold(session.id, false);
+    it.tasks.run().await;
+    let health = it.health();
+    assert_eq!((health.state, health.last_error), (HealthState::Up, None));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_spooled_of_others_waits_for_one_attempt_at_the_most() {
     let it = Stack::new(100);

@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirEntry};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use chat_domain::session::SessionId;
 use uuid::Uuid;
