@@ -24,6 +24,7 @@ try {
 } catch (failure) {
   // What the service says of it, else what the connection says.
   const { error, request_id: id } = failure.response?.data ?? {};
-  console.error(error ? `${error.message ?? error} (request ${id})` : failure.message);
+  const request = id ? ` (request ${id})` : ""; // a 429 has its number in a header alone
+  console.error(error ? `${error.message ?? error}${request}` : failure.message);
   process.exitCode = 1;
 }

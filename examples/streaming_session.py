@@ -36,7 +36,8 @@ def main():
     try:
         with httpx.Client(base_url=os.environ.get("CHAT_API_URL") or "http://localhost:8000", timeout=timeout) as client:
             made = client.post("/sessions")
-            made.raise_for_status()
+            if not made.is_success:
+                sys.exit(f"the service answered {made.status_code}: {made.text}")
             session = f"/sessions/{made.json()['id']}"
             try:
                 with connect_sse(client, "POST", f"{session}/messages", json={"content": content}) as source:

@@ -142,7 +142,7 @@ fn serve(loaded: Loaded, is_demo: bool) -> ExitCode {
     }
     match &loaded.file {
         Some(file) => tracing::info!(file = %file.display(), "configuration file read"),
-        None => tracing::info!("no configuration file: environment and defaults"),
+        None => tracing::info!("no YAML file: environment, .env and defaults"),
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -12,7 +12,7 @@ use chat_domain::{
     ports::{
         Clock, Observer, Tasks,
         health::HealthCheck,
-        history::{HistoryStore, Spool},
+        history::{HistoryStore, Spool, SpoolError},
         limits::{BypassList, RateLimiter},
         sessions::SessionStore,
     },
@@ -144,7 +144,12 @@ async fn archive(
     around: &Surroundings,
 ) -> Result<Archive, StartError> {
     let Some(store) = store else { return Ok(Archive::disabled()) };
-    let unusable = |error| part("the history spool (HISTORY_SPOOL_DIR)", error);
+    // Where it is and what the system says, and not only that it failed.
+    let unusable = |error: SpoolError| {
+        let place = history.spool_dir.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        part("the history spool (HISTORY_SPOOL_DIR)", format!("{place}{cause}"))
+    };
     let spool: Arc<dyn Spool> = match &history.spool_dir {
         Some(directory) => Arc::new(DiskSpool::open(directory, DISK_BYTES).await.map_err(unusable)?),
         None => Arc::new(MemorySpool::new(MEMORY_BYTES)),

@@ -231,7 +231,7 @@ async fn files_in_the_working_directory_are_read() {
     }
     // The template is never taken for a configuration.
     let service = program().file("config/app.config.example.yaml", "admin_token: from-template\n").start().await;
-    service.wait_for_log(|line| line["message"] == "no configuration file: environment and defaults").await;
+    service.wait_for_log(|line| line["message"] == "no YAML file: environment, .env and defaults").await;
     let answer = service.client().with_header("x-admin-token", "from-template").get("/admin/runtime").await;
     assert_eq!(answer.expect(503).code(), "admin_disabled");
 }

@@ -37,7 +37,8 @@ pub enum BuildError {
 #[derive(Debug, Error)]
 pub(crate) enum ConnectError {
     #[error(
-        "the command {0} was not found in PATH; in a container, use the image's target `tools`, which has npx and uvx"
+        "the command {0} was not found{place}",
+        place = if .0.contains('/') { "" } else { " in PATH; in a container, use the image's target `tools`, which has npx and uvx" }
     )]
     CommandNotFound(String),
     #[error("the working directory {0} does not exist")]

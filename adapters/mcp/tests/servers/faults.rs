@@ -41,6 +41,8 @@ async fn a_missing_binary() {
         "the command no-such-command-anywhere was not found in PATH; in a container, use the image's target `tools`, which \
          has npx and uvx"
     );
+    let error = beside_a_good_one(command("bad", "/no/such/command", vec![])).await;
+    assert_eq!(error, "the command /no/such/command was not found");
 }
 
 #[tokio::test(flavor = "multi_thread")]
