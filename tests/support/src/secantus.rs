@@ -173,7 +173,9 @@ impl Own {
             if written.contains("secantus listening on") {
                 return Ok(());
             }
-            if written.contains("Error") || Instant::now() > deadline {
+            // The shell says "not found", also where only the interpreter of the installed program has gone.
+            let has_failed = ["Error", "not found"].iter().any(|word| written.contains(word));
+            if has_failed || Instant::now() > deadline {
                 self.stop();
                 return Err(written);
             }
