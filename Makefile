@@ -46,7 +46,7 @@ check-full: check test ## All of that, the feature powerset, licences, unused de
 	for feature in $(ALONE); do cargo test -p chat-agent --no-default-features --features $$feature --lib --test lifecycle || exit 1; done
 	tests/schemathesis.sh 1000
 	tests/mcp-conformance.sh
-	cargo test --workspace -- --ignored
+	cargo test --workspace --no-fail-fast -- --ignored --show-output --skip screenshots
 
 bench: setup ## Measure against nginx and a bare proxy, in alternating rounds.
 	tests/setup.sh bench
