@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images, runs them as docker/README.md says, and asks them. With Docker, or on Debian, as root, with podman.
 #
-# Without a registry the images that ours are made from are stand-ins: see docker/bases.sh. What is built here stays in
+# Without a registry the images that ours are made from are stand-ins: see tests/docker/bases.sh. What is built here stays in
 # target/docker (podman) or in Docker's cache, and makes the next run quicker; containers, volumes and networks do not.
 # QUICK=1 builds without optimizing, where the base is a stand-in.
 set -euo pipefail

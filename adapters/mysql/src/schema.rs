@@ -70,7 +70,7 @@ pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables) -> Result<Re
             }
         }
         if let Some((statements, source)) = forbidden {
-            let statement = format!("{}{}", in_database(connection).await?.1, statements.join("; "));
+            let statement = format!("USE {}; {}", database(connection).await?, statements.join("; "));
             return Err(PrepareError::Forbidden { statement, source });
         }
     }
@@ -80,11 +80,11 @@ pub(crate) async fn prepare(connection: &mut Conn, tables: &Tables) -> Result<Re
     ))
 }
 
-/// The database that we are in, as a name in a statement, and the statement that leads there.
-async fn in_database(connection: &mut Conn) -> Result<(String, String), PrepareError> {
+/// The database that we are in, as a name in a statement.
+async fn database(connection: &mut Conn) -> Result<String, PrepareError> {
     let name = connection.query_first("SELECT DATABASE()").await.map_err(|error| PrepareError::of(&error))?;
-    let name = name.unwrap_or_else(String::new).replace('`', "``");
-    Ok((format!("`{name}`"), format!("USE `{name}`; ")))
+    let name: String = name.unwrap_or_default();
+    Ok(format!("`{}`", name.replace('`', "``")))
 }
 
 /// The account that the server takes us for, as a name in a statement.
@@ -105,7 +105,7 @@ async fn may_use(connection: &mut Conn, tables: &Tables) -> Result<(), PrepareEr
         ] {
             match connection.query_drop(attempt).await {
                 Err(source) if is_forbidden(&source) => {
-                    let (database, account) = (in_database(connection).await?.0, account(connection).await?);
+                    let (database, account) = (database(connection).await?, account(connection).await?);
                     let statement = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {database}.* TO {account}");
                     return Err(PrepareError::Forbidden { statement, source });
                 }

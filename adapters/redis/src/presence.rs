@@ -55,20 +55,25 @@ impl Presence {
 
     /// Redis did not carry something out. That one answer was late says nothing while others come.
     pub(crate) fn note_failure(&self, error: &Error) {
-        let is_late_only = || Duration::from_millis(self.elapsed() - self.answered.load(Ordering::Relaxed)) < PATIENCE;
+        // Saturating: an answer may come in between.
+        let since_answer = || self.elapsed().saturating_sub(self.answered.load(Ordering::Relaxed));
+        let is_late_only = || Duration::from_millis(since_answer()) < PATIENCE;
         match error {
             Error::Silent if is_late_only() => return,
             Error::Disconnected | Error::Lost | Error::Silent | Error::Credentials => {}
             error if error.passes() => {}
             _ => return,
         }
-        let mut state = self.state();
-        self.is_doubted.store(true, Ordering::Release);
-        if state.away_since.is_none() {
+        let why = {
+            let mut state = self.state();
+            self.is_doubted.store(true, Ordering::Release);
+            if state.away_since.is_some() {
+                return;
+            }
             state.away_since = Some(self.clock.now());
-            let why = state.refused.as_ref().unwrap_or(error);
-            tracing::warn!(error = %why, "Redis is away");
-        }
+            state.refused.as_ref().unwrap_or(error).clone()
+        };
+        tracing::warn!(error = %why, "Redis is away");
     }
 
     /// No connection can be made. Tells whether that is new.

@@ -8,7 +8,6 @@ use std::{
 use chat_domain::{
     admission::{BucketPolicy, parse_network},
     ports::{
-        health::{HealthCheck, HealthState},
         limits::{BypassList, Identity, RateLimiter},
         sessions::{CommitError, Deletion, Lost, MAX_WAITING, OpenError, Place, SessionStore},
     },
@@ -43,7 +42,7 @@ async fn patient(server: &RedisServer, prefix: &str) -> RedisSessions {
 }
 
 /// That every way to the sessions says in time that there is no way.
-async fn is_unavailable(store: &RedisSessions) {
+pub(crate) async fn is_unavailable(store: &RedisSessions) {
     let id = session_id();
     assert!(within_bounds(store.create(Arc::new(session(0)))).await.is_err());
     assert!(within_bounds(store.read(id, &ANYBODY)).await.is_err());
@@ -52,7 +51,7 @@ async fn is_unavailable(store: &RedisSessions) {
     assert!(matches!(opened, Err(OpenError::Unavailable(_))), "{opened:?}");
 }
 
-async fn is_well_again(store: &RedisSessions) {
+pub(crate) async fn is_well_again(store: &RedisSessions) {
     let works = async || {
         let session = Arc::new(session(0));
         store.create(session.clone()).await.is_ok() && place(store, session.id).await.is_ok()
@@ -310,35 +309,6 @@ async fn down_at_the_start_is_no_error_and_noticed_when_over() {
     assert!(began.elapsed() < Duration::from_millis(100), "after {:?}", began.elapsed());
     server.restart();
     is_well_again(&store).await;
-}
-
-/// Not since somebody asked, and not only that there is no connection.
-#[tokio::test]
-async fn health_tells_why_redis_is_away_and_since_when() {
-    let server = RedisServer::start();
-    let redis = replica(&server.url(), &prefix()).await;
-    let (store, health) = (sessions(&redis), redis.health());
-    assert_eq!(health.check().await.state, HealthState::Up);
-    server.kill();
-    is_unavailable(&store).await;
-    let noticed = clock().now();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let told = health.check().await;
-    assert_eq!(told.state, HealthState::Down);
-    assert!(told.since.is_some_and(|since| since <= noticed), "{told:?}, noticed at {noticed}");
-    server.restart();
-    is_well_again(&store).await;
-    assert_eq!(health.check().await.state, HealthState::Up);
-
-    server.kill();
-    let health = replica(&server.url(), &prefix()).await.health();
-    let error = health.check().await.last_error.expect("why");
-    assert!(error.starts_with("Redis cannot be reached: ") && error.contains("refused"), "{error}");
-    server.restart();
-    let wrong = server.url().replacen("redis://", "redis://nobody:mistaken@", 1);
-    let health = replica(&wrong, &prefix()).await.health();
-    let error = health.check().await.last_error.expect("why");
-    assert_eq!(error, "Redis refuses the credentials");
 }
 
 #[tokio::test]

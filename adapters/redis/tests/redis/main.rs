@@ -4,6 +4,7 @@ mod archive;
 mod conformance;
 mod contents;
 mod faults;
+mod health;
 mod line;
 mod load;
 mod patience;
