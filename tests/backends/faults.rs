@@ -90,12 +90,17 @@ async fn what_a_killed_redis_acknowledged_is_there_when_it_is_back() {
     let scene = Scene::over(&redis.url()).await;
     let session = scene.client.create_session().await;
     scene.client.say(&session, "one").await.expect(200);
+    let logged = |message: &str| scene.service.logs().iter().filter(|line| line["message"] == message).count();
     for round in ["two", "three"] {
+        let known = logged("Redis is away");
         redis.kill();
         scene.refuses(&session).await;
         scene.is_unavailable().await;
+        // Once, however many requests fail.
+        assert_eventually!(logged("Redis is away") == known + 1, SOON);
         blocking(|| redis.restart());
         scene.is_back().await;
+        assert_eventually!(logged("Redis is back") >= known + 1, SOON);
         scene.client.say(&session, round).await.expect(200);
     }
     assert_eq!(memory(&scene.client, &session).await, echoed(&["one", "two", "three"]));
