@@ -57,6 +57,7 @@ async fn a_turn_is_one_trace_that_goes_on_where_the_callers_began() {
             ("gen_ai.operation.name", json!("chat")),
             ("gen_ai.provider.name", json!("openrouter")),
             ("gen_ai.request.model", json!("vendor/model")),
+            ("gen_ai.response.model", json!("vendor/model-2026-01-01")),
             ("gen_ai.response.finish_reasons", json!([finish])),
             ("gen_ai.usage.input_tokens", json!(input)),
             ("gen_ai.usage.output_tokens", json!(output)),

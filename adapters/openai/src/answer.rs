@@ -25,6 +25,7 @@ pub(crate) struct Gathered {
     reasoning: Reasoning,
     finish: Option<FinishReason>,
     usage: Option<Box<RawValue>>,
+    model: Option<Box<str>>,
     max_size: usize,
 }
 
@@ -45,6 +46,7 @@ impl Gathered {
             reasoning: Reasoning::default(),
             finish: None,
             usage: None,
+            model: None,
             max_size,
         }
     }
@@ -62,6 +64,10 @@ impl Gathered {
         }
         if let Some(usage) = answer.usage {
             self.usage = Some(usage.to_owned());
+        }
+        if let (None, Some(model)) = (&self.model, answer.model) {
+            // No answer is lost for what is no name.
+            self.model = serde_json::from_str(model.get()).ok();
         }
         let Some(choice) = answer.choices.and_then(|choices| choices.0) else {
             return Ok(());
@@ -131,7 +137,7 @@ impl Gathered {
             return Err(LlmError::new(LlmErrorKind::InvalidResponse, "the answer is empty"));
         }
         let usage = self.usage.and_then(|usage| serde_json::from_str::<Usage>(usage.get()).ok());
-        Ok(Completion { text, calls, finish: self.finish, usage, opaque: self.reasoning.finish() })
+        Ok(Completion { text, calls, finish: self.finish, usage, model: self.model, opaque: self.reasoning.finish() })
     }
 }
 

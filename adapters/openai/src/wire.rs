@@ -22,6 +22,9 @@ pub(crate) struct Answer<'a> {
     pub(crate) choices: Option<First<Choice<'a>>>,
     #[serde(borrow)]
     pub(crate) usage: Option<&'a RawValue>,
+    /// Which model answers; each chunk repeats it.
+    #[serde(borrow)]
+    pub(crate) model: Option<&'a RawValue>,
     /// OpenRouter reports failures in answers of status 200, and in the middle of streams.
     #[serde(borrow)]
     pub(crate) error: Option<&'a RawValue>,

@@ -59,6 +59,8 @@ pub struct Completion {
     pub finish: Option<FinishReason>,
     /// What it used, if the backend told.
     pub usage: Option<Usage>,
+    /// The model that answered, if the backend told: a router's choice, or the dated name of the one asked for.
+    pub model: Option<Box<str>>,
     /// What the backend wants back with this answer in the next request of the turn.
     pub opaque: Option<Opaque>,
 }

@@ -93,6 +93,9 @@ impl TracedStream {
         if let Some(usage) = &completion.usage {
             tokens(span, usage);
         }
+        if let Some(model) = &completion.model {
+            span.set("gen_ai.response.model", short(model).into_owned());
+        }
         if self.contents && span.is_kept() {
             span.set("gen_ai.output.messages", contents::answered(completion));
         }

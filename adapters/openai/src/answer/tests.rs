@@ -81,6 +81,18 @@ fn finish_reasons_are_passed_on() {
 }
 
 #[test]
+fn the_model_that_answered_is_told_and_what_is_no_name_loses_no_answer() {
+    let told = |model: &str| {
+        let body = format!(r#"{{"model": {model}, "choices": [{{"message": {{"content": "a"}}}}]}}"#);
+        read(&body).expect("an answer").model
+    };
+    assert_eq!(told(r#""vendor/\u0061-2026-01-01""#).as_deref(), Some("vendor/a-2026-01-01"));
+    for model in ["null", "7", r#"["a"]"#, r#"{"name": "a"}"#, r#""\ud800""#] {
+        assert_eq!(told(model), None, "{model}");
+    }
+}
+
+#[test]
 fn nonsense_is_an_invalid_response() {
     for body in [
         "",

@@ -124,7 +124,8 @@ fn chunk(request: &RecordedRequest, choices: Value) -> Bytes {
 fn envelope(request: &RecordedRequest, object: &str) -> Value {
     let model = request.body["model"].as_str().unwrap_or("test/model");
     let id = format!("gen-{}", request.number);
-    json!({"id": id, "object": object, "created": CREATED, "model": model})
+    // As real ones do: asked for a name, they tell which of its versions answers.
+    json!({"id": id, "object": object, "created": CREATED, "model": format!("{model}-2026-01-01")})
 }
 
 /// Unique within an upstream, as real ones are.
