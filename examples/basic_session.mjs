@@ -4,14 +4,16 @@
 //   npm install openapi-client-axios axios js-yaml
 //   node examples/basic_session.mjs "Hello!"
 //
-// The service is asked at CHAT_API_URL (http://localhost:8000).
+// The service is asked at CHAT_API_URL (http://localhost:8000), with CHAT_API_KEY if there is one.
 
 import { OpenAPIClientAxios } from "openapi-client-axios";
 
 const baseURL = process.env.CHAT_API_URL || "http://localhost:8000";
+const key = process.env.CHAT_API_KEY;
+const axiosConfigDefaults = { baseURL, headers: key ? { "X-API-Key": key } : {} };
 
 try {
-  const description = new OpenAPIClientAxios({ definition: `${baseURL}/openapi.json`, axiosConfigDefaults: { baseURL } });
+  const description = new OpenAPIClientAxios({ definition: `${baseURL}/openapi.json`, axiosConfigDefaults });
   const chat = await description.init();
   const { data: session } = await chat.createSession(null, { metadata: { from: "JavaScript" } });
   try {

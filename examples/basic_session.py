@@ -12,6 +12,7 @@
     CHAT_MESSAGE_MEMORY_LIMIT  how many messages this turn sees and leaves (the session's)
     CHAT_MESSAGE_OPTIONS       a JSON object of options for the model
     CHAT_REQUEST_TIMEOUT       seconds that a request may take (30)
+    CHAT_API_KEY               one of the service's API_KEYS, if it asks for one (none)
 
 All of them are checked before anything is sent.
 """
@@ -50,6 +51,12 @@ def a_url(text):
     return url
 
 
+def a_key(text):
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError
+    return text
+
+
 def seconds(text):
     value = float(text)
     if not 0.001 <= value <= 86_400:
@@ -68,6 +75,7 @@ VARIABLES = {
     "CHAT_MESSAGE_MEMORY_LIMIT": (a_count, WHOLE_NUMBER),
     "CHAT_MESSAGE_OPTIONS": (an_object, JSON_OBJECT),
     "CHAT_REQUEST_TIMEOUT": (seconds, "a number of seconds above 0 and up to 86400, such as 30"),
+    "CHAT_API_KEY": (a_key, "printable ASCII without spaces"),
 }
 
 
@@ -120,7 +128,9 @@ def main():
         options=values.get("CHAT_MESSAGE_OPTIONS"),
     )
     api_url = values.get("CHAT_API_URL", "http://localhost:8000")
-    with httpx.Client(base_url=api_url, timeout=values.get("CHAT_REQUEST_TIMEOUT", 30.0)) as client:
+    headers = {"X-API-Key": values["CHAT_API_KEY"]} if "CHAT_API_KEY" in values else {}
+    timeout = values.get("CHAT_REQUEST_TIMEOUT", 30.0)
+    with httpx.Client(base_url=api_url, headers=headers, timeout=timeout) as client:
         try:
             session = checked(client.post("/sessions", json=session)).json()
             print(f"session {session['id']}, remembers {session['memory_limit']} messages")

@@ -14,18 +14,23 @@
 //! | `CHAT_MESSAGE_MEMORY_LIMIT` | how many messages this turn sees and leaves | the session's |
 //! | `CHAT_MESSAGE_OPTIONS` | a JSON object of options for the model | none |
 //! | `CHAT_REQUEST_TIMEOUT` | seconds that a request may take | `30` |
+//! | `CHAT_API_KEY` | one of the service's `API_KEYS`, if it asks for one | none |
 //!
 //! All of them are checked before anything is sent.
 
 use std::{error::Error, process::ExitCode, time::Duration};
 
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::{
+    Client, RequestBuilder, Response, Url,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
 use serde_json::{Map, Value, json};
 
 /// What the variables say.
 struct Settings {
     api_url: Url,
     timeout: Duration,
+    headers: HeaderMap,
     session: Map<String, Value>,
     message: Map<String, Value>,
 }
@@ -51,11 +56,13 @@ impl Settings {
         let role = |text: &str| matches!(text, "user" | "assistant").then(|| text.into());
         let count = |text: &str| text.parse().ok().filter(|&count: &u32| count > 0).map(Value::from);
         let object = |text: &str| serde_json::from_str(text).ok().map(Value::Object);
+        let word = |text: &str| text.chars().all(|c| c.is_ascii_graphic()).then(|| text.into());
 
         let expected = "an http or https URL such as http://localhost:8000";
         let api_url = read("CHAT_API_URL", expected, &|text| url(text).map(|_| text.into()));
         let expected = "a number of seconds above 0 and up to 86400, such as 30";
         let timeout = read("CHAT_REQUEST_TIMEOUT", expected, &|text| seconds(text).map(Value::from));
+        let api_key = read("CHAT_API_KEY", "printable ASCII without spaces", &word);
         let (whole, json_object) = ("a whole number, 1 or more", "a JSON object, such as {\"key\": \"value\"}");
         let session = [
             ("memory_limit", read("CHAT_MEMORY_LIMIT", whole, &count)),
@@ -70,10 +77,12 @@ impl Settings {
         ];
         let api_url = api_url.as_ref().and_then(Value::as_str).unwrap_or("http://localhost:8000");
         let timeout = timeout.as_ref().and_then(Value::as_f64).unwrap_or(30.0);
+        let api_key = api_key.as_ref().and_then(Value::as_str).and_then(|key| HeaderValue::from_str(key).ok());
         match url(&format!("{}/", api_url.trim_end_matches('/'))) {
             Some(api_url) if problems.is_empty() => Ok(Self {
                 api_url,
                 timeout: Duration::from_secs_f64(timeout),
+                headers: api_key.map(|key| (HeaderName::from_static("x-api-key"), key)).into_iter().collect(),
                 session: given(session),
                 message: given(message),
             }),
@@ -110,7 +119,7 @@ async fn main() -> ExitCode {
 async fn chat(settings: &Settings) -> Result<(), Box<dyn Error>> {
     // An error says that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::builder().timeout(settings.timeout).build()?;
+    let client = Client::builder().timeout(settings.timeout).default_headers(settings.headers.clone()).build()?;
     let sessions = settings.api_url.join("sessions")?;
     let session = send(client.post(sessions).json(&settings.session)).await?.json::<Value>().await?;
     let id = session["id"].as_str().ok_or("the service gave the session no id")?;

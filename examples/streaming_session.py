@@ -4,7 +4,7 @@
     pip install httpx httpx-sse
     python examples/streaming_session.py "What is 2 and 2?"
 
-The service is asked at CHAT_API_URL (http://localhost:8000).
+The service is asked at CHAT_API_URL (http://localhost:8000), with CHAT_API_KEY if there is one.
 """
 
 import json
@@ -33,8 +33,10 @@ def main():
     content = " ".join(sys.argv[1:]).strip() or "Hello! What can you do for me?"
     # A model may think for minutes; the service sends a sign of life every 15 seconds.
     timeout = httpx.Timeout(30.0)
+    api_url = os.environ.get("CHAT_API_URL") or "http://localhost:8000"
+    key = os.environ.get("CHAT_API_KEY")
     try:
-        with httpx.Client(base_url=os.environ.get("CHAT_API_URL") or "http://localhost:8000", timeout=timeout) as client:
+        with httpx.Client(base_url=api_url, headers={"X-API-Key": key} if key else {}, timeout=timeout) as client:
             made = client.post("/sessions")
             if not made.is_success:
                 sys.exit(f"the service answered {made.status_code}: {made.text}")

@@ -11,7 +11,7 @@ use chat_test_support::{DeadPort, Service, TempDir, mcp::Servers};
 use tokio::{net::TcpListener, process::Command, time::timeout};
 
 /// The variables of the whole flow's example, which it shares between languages.
-const VARIABLES: [&str; 8] = [
+const VARIABLES: [&str; 9] = [
     "CHAT_API_URL",
     "CHAT_MEMORY_LIMIT",
     "CHAT_SESSION_METADATA",
@@ -20,14 +20,20 @@ const VARIABLES: [&str; 8] = [
     "CHAT_MESSAGE_MEMORY_LIMIT",
     "CHAT_MESSAGE_OPTIONS",
     "CHAT_REQUEST_TIMEOUT",
+    "CHAT_API_KEY",
 ];
 
 /// How long an interpreter may take to start and do its work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn demo() -> Service {
+    demo_with(&[]).await
+}
+
+async fn demo_with(settings: &[(&str, &str)]) -> Service {
     let service = Service::launch(env!("CARGO_BIN_EXE_chat-agent")).arg("demo");
-    service.env("RATE_RPS", "1000").env("RATE_BURST", "1000").start().await
+    let service = service.env("RATE_RPS", "1000").env("RATE_BURST", "1000");
+    settings.iter().fold(service, |service, (name, value)| service.env(name, value)).start().await
 }
 
 fn source(name: &str) -> PathBuf {
@@ -153,6 +159,9 @@ async fn what_is_wrong_is_told_before_anything_is_sent() {
         ("CHAT_REQUEST_TIMEOUT", "nan"),
         ("CHAT_REQUEST_TIMEOUT", "inf"),
         ("CHAT_REQUEST_TIMEOUT", "soon"),
+        ("CHAT_API_KEY", "two words"),
+        ("CHAT_API_KEY", "کلید"),
+        ("CHAT_API_KEY", "a\r\nX-Admin-Token: b"),
     ];
     for (variable, value) in bad {
         for (language, example) in basic_sessions() {
@@ -202,23 +211,53 @@ async fn a_streamed_answer_is_shown_as_it_comes() {
     assert!(told.starts_with("the service answered 429: "), "{told}");
 }
 
+/// The example in JavaScript, in a folder with the packages that it needs.
+struct JavaScript(TempDir);
+
+impl JavaScript {
+    fn new() -> Self {
+        let folder = TempDir::new();
+        // Packages are looked for beside the file.
+        let packages = tool("examples-js/node_modules");
+        std::os::unix::fs::symlink(packages, folder.path().join("node_modules")).expect("a link to the packages");
+        std::fs::copy(source("basic_session.mjs"), folder.path().join("main.mjs")).expect("a copy of the example");
+        Self(folder)
+    }
+
+    fn saying(&self, content: &str) -> Command {
+        let mut node = Command::new("node");
+        node.arg(self.0.path().join("main.mjs")).arg(content);
+        node
+    }
+}
+
 #[tokio::test]
 async fn javascript_makes_its_client_from_the_published_description() {
     let service = demo().await;
-    // Packages are looked for beside the file.
-    let folder = TempDir::new();
-    let packages = tool("examples-js/node_modules");
-    std::os::unix::fs::symlink(packages, folder.path().join("node_modules")).expect("a link to the packages");
-    let copy = folder.path().join("basic_session.mjs");
-    std::fs::copy(source("basic_session.mjs"), &copy).expect("a copy of the example");
-    let node = || {
-        let mut node = Command::new("node");
-        node.arg(&copy).arg("My name is Ada.");
-        node
-    };
+    let example = JavaScript::new();
+    let node = || example.saying("My name is Ada.");
     let output = stdout(&run(node(), &[("CHAT_API_URL", service.base_url())]).await);
     assert!(output.contains("Nice to meet you, Ada"), "{output}");
     let dead = DeadPort::take();
     let told = stderr(&run(node(), &[("CHAT_API_URL", &format!("http://{}", dead.address()))]).await, 1);
     assert!(told.contains("ECONNREFUSED"), "{told}");
+}
+
+#[tokio::test]
+async fn every_example_can_send_a_key() {
+    let service = demo_with(&[("API_KEYS", "right")]).await;
+    let javascript = JavaScript::new();
+    let examples = || {
+        let others = [("streaming", python("streaming_session.py")), ("JavaScript", javascript.saying("Hello!"))];
+        basic_sessions().into_iter().chain(others)
+    };
+    for (name, example) in examples() {
+        let variables = [("CHAT_API_URL", service.base_url()), ("CHAT_API_KEY", "right")];
+        let output = stdout(&run(example, &variables).await);
+        assert!(output.contains("I am the demo model"), "{name}: {output}");
+    }
+    for (name, example) in examples() {
+        let told = stderr(&run(example, &[("CHAT_API_URL", service.base_url())]).await, 1);
+        assert!(told.contains("X-API-Key"), "{name}: {told}");
+    }
 }
