@@ -30,6 +30,8 @@ struct Faults {
     until_silence: AtomicI64,
     loses_next: AtomicBool,
     lost: AtomicUsize,
+    is_asked: AtomicBool,
+    trips: AtomicUsize,
 }
 
 impl Line {
@@ -79,6 +81,11 @@ impl Line {
         self.faults.loses_next.store(true, Ordering::SeqCst);
     }
 
+    /// How many round trips there were: requests after an answer, together with those that did not wait for theirs.
+    pub(crate) fn trips(&self) -> usize {
+        self.faults.trips.load(Ordering::SeqCst)
+    }
+
     /// How many answers were lost.
     pub(crate) fn lost(&self) -> usize {
         self.faults.lost.load(Ordering::SeqCst)
@@ -95,6 +102,8 @@ impl Faults {
             until_silence: AtomicI64::new(NEVER),
             loses_next: AtomicBool::new(false),
             lost: AtomicUsize::new(0),
+            is_asked: AtomicBool::new(false),
+            trips: AtomicUsize::new(0),
         }
     }
 
@@ -108,6 +117,9 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: &Faults,
     let read = async {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            if !are_answers && !faults.is_asked.swap(true, Ordering::SeqCst) {
+                faults.trips.fetch_add(1, Ordering::SeqCst);
+            }
             if are_answers && faults.loses_next.swap(false, Ordering::SeqCst) {
                 faults.lost.fetch_add(1, Ordering::SeqCst);
                 return;
@@ -125,6 +137,9 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: &Faults,
     let write = async {
         while let Some((due, bytes)) = receive.recv().await {
             tokio::time::sleep_until(due.into()).await;
+            if are_answers {
+                faults.is_asked.store(false, Ordering::SeqCst);
+            }
             if to.write_all(&bytes).await.is_err() {
                 return;
             }
