@@ -130,6 +130,7 @@ impl ChatService {
             if let Err(error) = archive.open(&session, prompt).await {
                 // Nobody will ever know its id: it would only take up room.
                 let _ = sessions.delete(session.id, &Caller::Operator).await;
+                sessions.finish_deletion(session.id).await;
                 return Err(error.into());
             }
             Ok(session)
@@ -145,9 +146,9 @@ impl ChatService {
         self.ports.sessions.read(id, caller).await?.ok_or(ChatError::SessionNotFound)
     }
 
-    /// Deletes a session with its memory and its history. The session's turns end. The archive knows no owners: what only
-    /// it still has is the operator's to delete, or anybody's where clients are not told apart. So is what a crash between the
-    /// two leaves there: the caller has had no answer then, and asks again.
+    /// Deletes a session with its memory and its history. The session's turns end. A caller who had no answer, or an error,
+    /// asks again, and what is left goes then. The archive knows no owners: what has expired and only it still has is the
+    /// operator's to delete, or anybody's where clients are not told apart.
     ///
     /// # Errors
     /// When there is nothing to delete that the caller may know of, or its history could not be deleted.
@@ -162,7 +163,12 @@ impl ChatService {
                 return Err(ChatError::SessionNotFound);
             }
             let was_archived = archive.forget(id, deletion == Deletion::Deleted).await?;
-            if was_archived || deletion == Deletion::Deleted { Ok(()) } else { Err(ChatError::SessionNotFound) }
+            match deletion {
+                Deletion::Deleted => sessions.finish_deletion(id).await,
+                _ if was_archived => {}
+                _ => return Err(ChatError::SessionNotFound),
+            }
+            Ok(())
         };
         // A client that hangs up after the session is gone must not leave its history behind.
         ToTheEnd::new(&self.ports.tasks, delete).await
@@ -248,6 +254,8 @@ impl ChatService {
         // The point of no return: the answer is complete, and is stored and archived whether anybody waits for it or not.
         let (archive, id) = (self.archive.clone(), session.id);
         let store = async move {
+            // It may have turned out since the turn began that nothing can be archived: then nothing is remembered either.
+            archive.admit(Some(id)).await?;
             ticket.commit(new.clone(), keep).await?;
             archive.record(&session, &new).await?;
             Ok::<(), ChatError>(())

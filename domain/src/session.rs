@@ -220,8 +220,13 @@ pub enum Caller {
 impl Caller {
     /// Whether this caller may know of the session.
     pub fn may_use(&self, session: &Session) -> bool {
+        self.may_act_for(session.owner.as_deref())
+    }
+
+    /// Whether this caller may know of what belongs to this key, or to none.
+    pub fn may_act_for(&self, owner: Option<&KeyHash>) -> bool {
         match self {
-            Caller::Client(key) => session.owner.as_deref() == key.as_ref(),
+            Caller::Client(key) => owner == key.as_ref(),
             Caller::Operator => true,
         }
     }

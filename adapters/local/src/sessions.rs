@@ -113,16 +113,26 @@ impl SessionStore for LocalSessions {
         let now = self.clock.moment();
         let deleted = {
             let mut shard = self.shard(id);
-            match shard.get(id) {
-                Some(entry) if !entry.is_live(now, self.policy.ttl) => None,
-                Some(entry) if !caller.may_use(entry.session()) => return Ok(Deletion::Foreign),
-                _ => shard.remove(id),
+            let live = shard.get(id).filter(|entry| entry.is_live(now, self.policy.ttl));
+            let owner = live.map(|entry| entry.session().owner.clone());
+            let Some(owner) = owner.or_else(|| shard.unfinished.get(&id).cloned()) else {
+                return Ok(Deletion::Missing);
+            };
+            if !caller.may_act_for(owner.as_deref()) {
+                return Ok(Deletion::Foreign);
             }
+            shard.unfinished.insert(id, owner);
+            shard.remove(id)
         };
-        let Some(deleted) = deleted else { return Ok(Deletion::Missing) };
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        deleted.end();
+        if let Some(deleted) = deleted {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            deleted.end();
+        }
         Ok(Deletion::Deleted)
+    }
+
+    async fn finish_deletion(&self, id: SessionId) {
+        self.shard(id).unfinished.remove(&id);
     }
 
     async fn list(&self, offset: usize, limit: usize) -> Result<(Vec<Arc<Session>>, usize), Unavailable> {

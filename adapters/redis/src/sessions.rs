@@ -10,14 +10,13 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chat_domain::{
     message::Message,
-    ports::sessions::{CreateError, Deletion, OpenError, Place, SessionStore, Snapshot, Unavailable},
+    ports::sessions::{CreateError, Deletion, OpenError, Place, SessionStore, Snapshot, UNFINISHED_FOR, Unavailable},
     session::{Caller, Session, SessionId},
     time::Moment,
 };
 use fred::types::Value;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use self::{open::Asked, registry::Registry, ticket::Seat};
 use crate::{
@@ -29,6 +28,9 @@ use crate::{
 
 /// The pause between attempts at what nobody waits for.
 const AGAIN: Duration = Duration::from_millis(250);
+
+/// How long a deletion waits for its own end, when all is gone already.
+const AFTERTHOUGHT: Duration = Duration::from_millis(250);
 
 /// Looks that a listing takes at its page: each time the dead are taken out of the index, and others move up.
 const MOST_LOOKS: usize = 10;
@@ -110,9 +112,7 @@ impl SessionStore for RedisSessions {
 
     async fn delete(&self, id: SessionId, caller: &Caller) -> Result<Deletion, Unavailable> {
         let (Store { redis, .. }, deadline) = (&*self.0, Instant::now() + PATIENCE);
-        #[expect(clippy::disallowed_methods, reason = "it tells one deletion from the next, and is never shown")]
-        let number = Uuid::new_v4();
-        let delete = self.0.script(&scripts::DELETE, id).arg(caller_word(caller)).arg(number.to_string());
+        let delete = self.0.script(&scripts::DELETE, id).arg(caller_word(caller)).arg(millis(UNFINISHED_FOR));
         let deletion = match redis.run(delete.by(deadline)).await?.as_str().as_deref() {
             Some("foreign") => return Ok(Deletion::Foreign),
             Some("deleted") => Deletion::Deleted,
@@ -122,6 +122,13 @@ impl SessionStore for RedisSessions {
         let remove = Command::on("ZREM", redis.keys.index()).arg(id.to_string()).in_lane_of(&id);
         let _ = redis.run(remove.by(deadline)).await;
         Ok(deletion)
+    }
+
+    async fn finish_deletion(&self, id: SessionId) {
+        // All that is left of a deleted session is the memory of its deletion, which also ends by itself.
+        let [session, ..] = self.0.redis.keys.session(id);
+        let forget = Command::on("DEL", session).in_lane_of(&id);
+        let _ = self.0.redis.run(forget.by(Instant::now() + AFTERTHOUGHT)).await;
     }
 
     async fn list(&self, offset: usize, limit: usize) -> Result<(Vec<Arc<Session>>, usize), Unavailable> {

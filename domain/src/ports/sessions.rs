@@ -3,6 +3,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -19,6 +20,9 @@ use crate::{
 /// How many turns of one session may wait behind the running one: enough for an impatient user, too few for a queue
 /// that nobody will live to see the end of.
 pub const MAX_WAITING: usize = 32;
+
+/// How long a store remembers a deletion that was not finished: longer than anybody tries again.
+pub const UNFINISHED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Keeps sessions with their memory, and lets the turns of a session run one at a time.
 ///
@@ -40,8 +44,14 @@ pub trait SessionStore: Send + Sync {
     /// A session and its memory, oldest first; none if there is no such session or the caller may not know of it.
     async fn read(&self, id: SessionId, caller: &Caller) -> Result<Option<Snapshot>, Unavailable>;
 
-    /// Deletes a session with its memory, if there is one and it is the caller's.
+    /// Deletes a session with its memory, if there is one and it is the caller's. To whoever may do so it was just there
+    /// until [`SessionStore::finish_deletion`]: after an error, or an answer that was lost, asking again must lead to all
+    /// the rest that goes with it.
     async fn delete(&self, id: SessionId, caller: &Caller) -> Result<Deletion, Unavailable>;
+
+    /// Nothing is left that goes with a deleted session: from now on it is missing. Where this does not get through, it is
+    /// so after [`UNFINISHED_FOR`], or with the end of a store that lives no longer.
+    async fn finish_deletion(&self, id: SessionId);
 
     /// The sessions, newest first, and how many there are in all.
     async fn list(&self, offset: usize, limit: usize) -> Result<(Vec<Arc<Session>>, usize), Unavailable>;
@@ -66,7 +76,7 @@ pub struct Snapshot {
 /// What came of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
-    /// The session is gone.
+    /// The session is gone, by this call or by one that was not finished.
     Deleted,
     /// There was none.
     Missing,

@@ -138,6 +138,7 @@ macro_rules! conformance_tests {
         a_created_session_is_found_as_it_was_made
         a_session_that_is_not_there_is_missed_everywhere
         another_callers_session_is_as_if_it_were_not_there
+        a_deletion_can_be_asked_for_again_until_it_is_finished
         sessions_are_listed_newest_first
         a_commit_appends_and_the_next_turn_sees_it
         messages_are_remembered_whole

@@ -21,7 +21,7 @@ use crate::{
             TurnTicket, Unavailable,
         },
     },
-    session::{Caller, MemoryLimit, Session, SessionId},
+    session::{Caller, KeyHash, MemoryLimit, Session, SessionId},
     time::Moment,
 };
 
@@ -37,6 +37,8 @@ pub struct MemorySessions {
 #[derive(Default)]
 struct State {
     sessions: HashMap<SessionId, Entry>,
+    /// The owners of those whose deletion is not finished.
+    unfinished: HashMap<SessionId, Option<Box<KeyHash>>>,
     last_ticket: u64,
     /// The store is said not to answer.
     away: bool,
@@ -150,15 +152,23 @@ impl SessionStore for MemorySessions {
     async fn delete(&self, id: SessionId, caller: &Caller) -> Result<Deletion, Unavailable> {
         let removed = {
             let mut state = self.live()?;
-            match state.sessions.get(&id) {
-                None => return Ok(Deletion::Missing),
-                Some(entry) if !caller.may_use(&entry.session) => return Ok(Deletion::Foreign),
-                Some(_) => state.sessions.remove(&id),
+            let owner = state.sessions.get(&id).map(|entry| entry.session.owner.clone());
+            let Some(owner) = owner.or_else(|| state.unfinished.get(&id).cloned()) else {
+                return Ok(Deletion::Missing);
+            };
+            if !caller.may_act_for(owner.as_deref()) {
+                return Ok(Deletion::Foreign);
             }
+            state.unfinished.insert(id, owner);
+            state.sessions.remove(&id)
         };
         let line = removed.into_iter().flat_map(|entry| entry.line);
         line.filter_map(|(_, waker)| waker).for_each(Waker::wake);
         Ok(Deletion::Deleted)
+    }
+
+    async fn finish_deletion(&self, id: SessionId) {
+        self.lock().unfinished.remove(&id);
     }
 
     async fn list(&self, offset: usize, limit: usize) -> Result<(Vec<Arc<Session>>, usize), Unavailable> {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, mem, sync::Arc};
 
-use chat_domain::session::SessionId;
+use chat_domain::session::{KeyHash, SessionId};
 
 use super::entry::Entry;
 
@@ -16,6 +16,8 @@ pub(super) struct Shard {
     /// Where in `entries` a session is.
     index: HashMap<SessionId, u32>,
     entries: Vec<Arc<Entry>>,
+    /// The owners of deleted sessions of which something is left elsewhere: few, and none for long.
+    pub(super) unfinished: HashMap<SessionId, Option<Box<KeyHash>>>,
 }
 
 impl Shard {

@@ -178,6 +178,8 @@ async fn other_callers_sessions_are_not_found() {
     }
     assert!(store.read(owned.id, &Caller::Operator).await.expect("available").is_some());
     assert_eq!(store.delete(owned.id, &owner).await.expect("available"), Deletion::Deleted);
+    assert_eq!(store.delete(owned.id, &other).await.expect("available"), Deletion::Foreign);
+    store.finish_deletion(owned.id).await;
     assert_eq!(store.delete(owned.id, &other).await.expect("available"), Deletion::Missing);
 }
 

@@ -1,21 +1,19 @@
--- Deletes a session with all that belongs to it, and tells its turns. ARGV: caller, what this deletion is known by, if
--- anything.
+-- Deletes a session with all that belongs to it, and tells its turns. ARGV: caller, how long to remember it, in ms, if at
+-- all.
 local found = redis.call('HMGET', h, 's', 'o', 'holder', 'gone')
-if found[1] and not may_use(ARGV[3], found[2]) then
+-- To its owner it was just there, until what else belongs to it is gone as well.
+local is_known, owner = found[1] or found[4], found[2] or ''
+if is_known and not may_use(ARGV[3], owner) then
   return 'foreign'
-end
--- Sent again after an answer that was lost: to whoever asks it makes a difference that it was there.
-if found[4] and found[4] == ARGV[4] then
-  return 'deleted'
 end
 local waiting = redis.call('LRANGE', q, 0, -1)
 redis.call('DEL', h, m, q, w)
-if not found[1] then
+if not is_known then
   return 'missing'
 end
 if ARGV[4] then
-  redis.call('HSET', h, 'gone', ARGV[4])
-  redis.call('PEXPIRE', h, 5000)
+  redis.call('HSET', h, 'gone', '1', 'o', owner)
+  redis.call('PEXPIRE', h, ARGV[4])
 end
 if found[3] then
   tell(found[3])

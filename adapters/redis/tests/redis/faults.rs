@@ -9,7 +9,7 @@ use chat_domain::{
     admission::{BucketPolicy, parse_network},
     ports::{
         limits::{BypassList, Identity, RateLimiter},
-        sessions::{CommitError, Deletion, Lost, MAX_WAITING, OpenError, Place, SessionStore},
+        sessions::{CommitError, Deletion, Lost, MAX_WAITING, OpenError, Place, SessionStore, UNFINISHED_FOR},
     },
     testing::{
         conformance::eventually_within,
@@ -160,12 +160,21 @@ async fn a_deletion_whose_answer_was_lost_is_one() {
     line.lose_next_answer();
     assert_eq!(within_bounds(store.delete(ids[1], &ANYBODY)).await.expect("an answer"), Deletion::Deleted);
     assert_eq!(line.lost(), 1);
-    // What is left of it for that is no session, and not for long.
+    // What is left of it is no session, and not there for ever.
     assert!(matches!(place(&store, ids[1]).await, Err(OpenError::NotFound)));
     assert_eq!(store.list(0, 10).await.expect("a list"), (vec![], 0));
-    assert_eq!(store.delete(ids[1], &ANYBODY).await.expect("an answer"), Deletion::Missing);
-    let left = format!("{prefix}:s:*");
-    assert_eventually!(server.cli(&["KEYS", &left]).is_empty(), Duration::from_secs(15));
+    let left = server.cli(&["KEYS", &format!("{prefix}:s:*")]);
+    let (keys, day) = (left.lines().collect::<Vec<_>>(), UNFINISHED_FOR.as_secs());
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    for key in keys {
+        let seconds: u64 = server.cli(&["TTL", key]).parse().expect("seconds");
+        assert!((day - 60..=day).contains(&seconds), "{seconds}");
+    }
+    for id in ids {
+        store.finish_deletion(id).await;
+        assert_eq!(store.delete(id, &ANYBODY).await.expect("an answer"), Deletion::Missing);
+    }
+    assert_eq!(server.cli(&["KEYS", &format!("{prefix}:s:*")]), "");
 }
 
 /// The same when another replica had its turn before it could be sent again.

@@ -50,6 +50,7 @@ async fn over(line: &Line, prefix: &str) -> (Redis, Arc<RedisSessions>) {
     // So that Redis knows the scripts.
     let id = create(&store).await.id;
     store.delete(id, &ANYBODY).await.expect("deleted");
+    store.finish_deletion(id).await;
     (redis, store)
 }
 

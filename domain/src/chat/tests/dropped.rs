@@ -49,6 +49,10 @@ impl SessionStore for Hesitant {
         self.0.delete(id, caller).await
     }
 
+    async fn finish_deletion(&self, id: SessionId) {
+        self.0.finish_deletion(id).await;
+    }
+
     async fn list(&self, offset: usize, limit: usize) -> Result<(Vec<Arc<Session>>, usize), Unavailable> {
         self.0.list(offset, limit).await
     }

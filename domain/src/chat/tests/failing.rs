@@ -71,6 +71,27 @@ async fn a_turn_that_takes_too_long_is_a_turn_timeout() {
     nothing_is_left(&house, id).await;
 }
 
+/// That nothing can be archived turns out while the model thinks: the client is told that it failed, so it did.
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_cannot_be_archived_in_the_end_leaves_nothing() {
+    let slow = Reply::text("slow").after(Duration::from_secs(5));
+    let house = Plan { spool_room: 0, ..Plan::new([slow, Reply::text("quick")]) }.build();
+    let (id, other) = (house.session().await, house.session().await);
+    let running = outcome(house.service.send(id, &ANYBODY, post("hi")).await.expect("a turn"));
+    let finds_out = async {
+        tokio::time::sleep(Duration::from_millis(4500)).await;
+        house.history.set_mode(HistoryMode::Down);
+        house.send(other, post("hi")).await
+    };
+    for failed in <[_; 2]>::from(join(running, finds_out).await) {
+        assert!(matches!(failed, Err(ChatError::Storage(_))), "{failed:?}");
+    }
+    house.history.set_mode(HistoryMode::Up);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    house.holds(id, &[]);
+    assert_eq!(house.sessions.turns(id), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_chain_of_tools_that_takes_too_long_is_a_turn_timeout() {
     let slowly = Behaviour::Slowly(Duration::from_secs(100), "done".into());

@@ -106,6 +106,7 @@ async fn what_only_the_archive_still_has_can_be_deleted_by_whoever_is_no_strange
         let id = house.service.create(NewSession::default(), &ALICE).await.expect("a session").id;
         // The session has expired.
         house.sessions.delete(id, &Caller::Operator).await.expect("gone");
+        house.sessions.finish_deletion(id).await;
         let deleted = house.service.delete(id, &caller).await;
         if may_delete {
             deleted.expect("deleted");
@@ -130,6 +131,26 @@ async fn a_session_whose_history_cannot_be_deleted_stays() {
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     house.service.delete(id, &ALICE).await.expect("asked again");
     assert_eq!(house.history.contents(id), None);
+}
+
+/// Nobody knows yet that nothing can be archived: the session goes, its history does not. Its owner must get at it.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_failed_halfway_is_finished_by_asking_again() {
+    let house = Plan { spool_room: 0, ..Plan::new([]) }.build();
+    let id = house.service.create(NewSession::default(), &ALICE).await.expect("a session").id;
+    house.history.set_mode(HistoryMode::Down);
+    let failed = house.service.delete(id, &ALICE).await;
+    assert!(matches!(failed, Err(ChatError::Storage(_))), "{failed:?}");
+    assert!(matches!(house.service.read(id, &ALICE).await, Err(ChatError::SessionNotFound)));
+    house.history.set_mode(HistoryMode::Up);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    for stranger in [BOB, ANYBODY] {
+        assert!(matches!(house.service.delete(id, &stranger).await, Err(ChatError::SessionNotFound)));
+    }
+    assert!(house.history.contents(id).is_some());
+    house.service.delete(id, &ALICE).await.expect("deleted");
+    assert_eq!(house.history.contents(id), None);
+    assert!(matches!(house.service.delete(id, &ALICE).await, Err(ChatError::SessionNotFound)));
 }
 
 #[tokio::test(start_paused = true)]

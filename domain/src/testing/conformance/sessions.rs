@@ -159,6 +159,26 @@ pub async fn another_callers_session_is_as_if_it_were_not_there(make: impl Async
     assert_eq!(it.store.delete(free, &Caller::Operator).await.expect("an answer"), Deletion::Deleted);
 }
 
+/// To whoever may delete a session it was there until its deletion is finished; to others it is not theirs.
+pub async fn a_deletion_can_be_asked_for_again_until_it_is_finished(make: impl AsyncFn() -> Subject) {
+    let it = make().await;
+    let id = it.keep(full_session()).await.id;
+    let (owner, other) = (Caller::Client(Some(key(1))), Caller::Client(Some(key(2))));
+    for _ in 0..2 {
+        assert_eq!(it.store.delete(id, &owner).await.expect("an answer"), Deletion::Deleted);
+        assert!(!it.is_there(id).await);
+        for caller in [ANYBODY, other] {
+            assert_eq!(it.store.delete(id, &caller).await.expect("an answer"), Deletion::Foreign, "{caller:?}");
+        }
+        assert_eq!(it.store.delete(id, &Caller::Operator).await.expect("an answer"), Deletion::Deleted);
+    }
+    assert_eq!((it.store.list(0, 10).await.expect("a list").1, it.store.count().await.expect("a count")), (0, 0));
+    it.store.finish_deletion(id).await;
+    for caller in [owner, other, Caller::Operator] {
+        assert_eq!(it.store.delete(id, &caller).await.expect("an answer"), Deletion::Missing, "{caller:?}");
+    }
+}
+
 /// Sessions are listed newest first, in pages, with their number.
 pub async fn sessions_are_listed_newest_first(make: impl AsyncFn() -> Subject) {
     let it = make().await;
