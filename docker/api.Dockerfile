@@ -8,7 +8,7 @@
 FROM rust:1.95-bookworm AS builder
 WORKDIR /src
 COPY . .
-# `default` is all databases, `none` is no database; or some of them, such as `redis,mysql`.
+# `default` is all databases, `none` is no database; or some of them, such as `redis,mysql`. `otel` adds traces.
 ARG FEATURES=default
 # Dependencies are built once, and kept in the mounts. What is ours is touched: Cargo compares times, and the time of a file
 # says nothing about which version of it is in the cache.
@@ -37,6 +37,13 @@ RUN apt-get update \
     && /opt/uv/bin/pip install --no-cache-dir --disable-pip-version-check "uv==$UV_VERSION" \
     && ln -s /opt/uv/bin/uv /opt/uv/bin/uvx /usr/local/bin/ \
     && useradd --uid 65532 --user-group --create-home --home-dir /home/nonroot --shell /usr/sbin/nologin nonroot
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="chat-agent" \
+    org.opencontainers.image.description="A chat agent backend: sessions, memory, tools, limits and an archive" \
+    org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION"
 COPY --from=files / /
 ENV HOME=/home/nonroot
 WORKDIR /app

@@ -8,7 +8,7 @@
 
 import { OpenAPIClientAxios } from "openapi-client-axios";
 
-const baseURL = process.env.CHAT_API_URL || "http://localhost:8000";
+const baseURL = (process.env.CHAT_API_URL || "http://localhost:8000").replace(/\/+$/, "");
 const key = process.env.CHAT_API_KEY;
 const axiosConfigDefaults = { baseURL, headers: key ? { "X-API-Key": key } : {} };
 

@@ -31,9 +31,10 @@ build() {
 }
 
 build_images() {
-    say "building: ten minutes when nothing is cached"
-    build -f "$context/docker/api.Dockerfile" --target tools -t chat-test:tools
+    say "building: docker/README.md says how long it takes when nothing is cached"
+    build -f "$context/docker/api.Dockerfile" --target tools --build-arg REVISION=abc123 -t chat-test:tools
     build -f "$context/docker/api.Dockerfile" --build-arg REVISION=abc123 -t chat-test:api
+    build -f "$context/docker/api.Dockerfile" --build-arg FEATURES=none -t chat-test:lean
     build -f "$context/docker/ham3d.Dockerfile" -t chat-test:ham3d
     local image
     for image in api tools ham3d; do
@@ -60,11 +61,13 @@ images_hold_what_they_should() {
         check "$image: the health check is our own" is "$(inspect $image "$health")" '["CMD","/usr/local/bin/chat-agent","healthcheck"]'
         check "$image: serves" is "$(inspect $image '[.Config.Entrypoint, .Config.Cmd]')" '[["/usr/local/bin/chat-agent"],["serve"]]'
         check "$image: in /app" is "$(inspect $image .Config.WorkingDir)" /app
+        check "$image: labels" is \
+            "$(inspect $image '.Config.Labels | [.["org.opencontainers.image.title", "org.opencontainers.image.revision"]] | join(",")')" \
+            chat-agent,abc123
         check "$image: port 8000" is "$(inspect $image '.Config.ExposedPorts | keys | join(",")')" 8000/tcp
     done
     check "ham3d: not root, by number" is "$(inspect ham3d .Config.User)" 65532:65532
     check "ham3d: stdio" is "$(inspect ham3d '[.Config.Entrypoint, .Config.Cmd]')" '[["/usr/local/bin/ham3d-mcp"],null]'
-    check "labels" is "$(inspect api '.Config.Labels | [.["org.opencontainers.image.title", "org.opencontainers.image.revision"]] | join(",")')" chat-agent,abc123
     for image in api tools ham3d; do
         files $image >"$work/files.tar"
         check "$image: no secret of the checkout" not grep -qaF "$secret" "$work/files.tar"
@@ -78,6 +81,11 @@ WORKDIR /src
 COPY . .
 RUN test -f Cargo.lock && ! grep -rF planted- .
 SEE
+    check "lean: refuses a database" exits 2 \
+        "${engine[@]}" run --rm -e REDIS_URL=redis://localhost chat-test:lean check-config
+    check "lean: and names the feature for it" has "$(cat "$work/exits")" 'feature `redis`'
+    check "api: has that feature" exits 0 \
+        "${engine[@]}" run --rm -e REDIS_URL=redis://localhost chat-test:api check-config
     files api | tar -t >"$work/list"
     check "api: no shell" not grep -qE '^(usr/)?bin/(ba|da|busybo)?(sh|x)$' "$work/list"
     check "api: root certificates" grep -q '^etc/ssl/certs/ca-certificates.crt$' "$work/list"

@@ -4,10 +4,10 @@ use std::{
     env::consts::EXE_SUFFIX,
     path::{Path, PathBuf},
     process::{Output, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use chat_test_support::{DeadPort, Service, TempDir, mcp::Servers};
+use chat_test_support::{DeadPort, Service, TempDir, Upstream, mcp::Servers};
 use tokio::{net::TcpListener, process::Command, time::timeout};
 
 /// The variables of the whole flow's example, which it shares between languages.
@@ -118,9 +118,11 @@ async fn every_variable_has_its_effect() {
         assert!(output.contains("> one two three four five six\nHello! I am\n"), "{language}: {output}");
         assert!(output.replace(' ', "").contains("\"completion_tokens\":3"), "{language}: {output}");
     }
+    let large_metadata = format!(r#"{{"shop": "{}"}}"#, "x".repeat(17_000));
     // What has no trace in the output is refused when it is wrong in a way that only the service knows.
     for (variable, value, reason) in [
         ("CHAT_MEMORY_LIMIT", "1000", "memory_limit"),
+        ("CHAT_SESSION_METADATA", &large_metadata, "metadata"),
         ("CHAT_MESSAGE_MEMORY_LIMIT", "1000", "memory_limit"),
         ("CHAT_MESSAGE_OPTIONS", r#"{"server_names": []}"#, "server_names"),
     ] {
@@ -133,6 +135,32 @@ async fn every_variable_has_its_effect() {
     }
     let active = service.client().get("/metrics").await.body["active_sessions"].clone();
     assert_eq!(active, 0, "a failed message leaves no session behind");
+}
+
+#[tokio::test]
+async fn the_role_reaches_the_model() {
+    let upstream = Upstream::start().await;
+    let service = Service::launch(env!("CARGO_BIN_EXE_chat-agent")).env("OPENROUTER_KEY", "k").env("RATE_BURST", "100");
+    let service = service.env("OPENROUTER_BASE_URL", upstream.base_url()).start().await;
+    for (language, example) in basic_sessions() {
+        let variables = [("CHAT_API_URL", service.base_url()), ("CHAT_MESSAGE_ROLE", "assistant")];
+        stdout(&run(example, &variables).await);
+        let request = upstream.last_request();
+        assert_eq!(request.messages().last().expect("a message")["role"], "assistant", "{language}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_is_waited_for_longer_than_the_timeout() {
+    // Takes connections, as its backlog does, and says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("its address"));
+    for (language, example) in basic_sessions() {
+        let began = Instant::now();
+        let told = stderr(&run(example, &[("CHAT_API_URL", &address), ("CHAT_REQUEST_TIMEOUT", "0.2")]).await, 1);
+        assert!(told.starts_with("no answer from the service: "), "{language}: {told}");
+        assert!(began.elapsed() < Duration::from_secs(25), "{language}: as long as without");
+    }
 }
 
 #[tokio::test]
@@ -236,7 +264,7 @@ async fn javascript_makes_its_client_from_the_published_description() {
     let service = demo().await;
     let example = JavaScript::new();
     let node = || example.saying("My name is Ada.");
-    let output = stdout(&run(node(), &[("CHAT_API_URL", service.base_url())]).await);
+    let output = stdout(&run(node(), &[("CHAT_API_URL", &format!("{}/", service.base_url()))]).await);
     assert!(output.contains("Nice to meet you, Ada"), "{output}");
     let dead = DeadPort::take();
     let told = stderr(&run(node(), &[("CHAT_API_URL", &format!("http://{}", dead.address()))]).await, 1);
