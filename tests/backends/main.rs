@@ -15,6 +15,7 @@ mod replicas;
 mod scene;
 mod shared;
 mod spool;
+mod stalled;
 mod starting;
 mod topologies;
 mod trips;
