@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use chat_domain::{
-    ports::history::HistoryStore,
+    ports::history::{HistoryStore, SessionQuery},
     testing::samples::{record, session, turn},
+    time::Timestamp,
 };
 use chat_mysql::{BuildError, MySqlConfig, MySqlHistory, PrepareError};
 use chat_test_support::{DeadPort, MariaDb, mariadb::Database};
@@ -236,19 +237,35 @@ async fn lists_and_sessions_are_read_by_an_index() {
     let session = database.sql("SELECT id FROM chat_sessions WHERE namespace = 'chat_history' LIMIT 1");
     // The statements are taken from the server's own log: what is explained is what is run.
     database.sql("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = 1");
+    let hour = |hour: i64| Some(Timestamp::from_millis((19_723 * 24 + hour) * 3_600_000));
     sessions(&history, &ALL).await;
+    // Two hours of the first of January 2024: half of their minutes are this namespace's.
+    let filtered = sessions(&history, &SessionQuery { from: hour(10), until: hour(12), ..ALL }).await;
+    assert_eq!(filtered.total, 60);
     contents(&history, session.trim().parse().expect("an id")).await;
     database.sql("SET GLOBAL general_log = 0");
     let name = database.name();
-    let run = |table: &str| {
+    let run = |part: &str| {
         let logged = database.sql(&format!(
-            "SELECT argument FROM mysql.general_log WHERE command_type = 'Execute' AND argument LIKE '%FROM `{table}`%LIMIT%'
+            "SELECT argument FROM mysql.general_log WHERE command_type = 'Execute' AND argument LIKE '%{part}%'
              AND thread_id IN (SELECT thread_id FROM mysql.general_log WHERE argument LIKE '% on {name} %')"
         ));
-        logged.lines().last().expect("a statement").to_owned()
+        logged.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    let list = explained(&database, &run("chat_sessions"));
-    assert!(list.contains("chat_sessions_list") && !list.contains("filesort"), "{list}");
-    let read = explained(&database, &run("chat_messages"));
-    assert!(read.contains("chat_messages_session"), "{read}");
+    // Both pages and both totals.
+    let lists = run("FROM `chat_sessions` WHERE namespace = % LIMIT ");
+    let totals = run("COUNT(*) AS n FROM `chat_sessions` WHERE namespace = %");
+    let totals: Vec<_> = totals.into_iter().filter(|statement| !statement.contains(" id = ")).collect();
+    assert_eq!((lists.len(), totals.len()), (2, 2), "{lists:?} {totals:?}");
+    for (number, statement) in lists.iter().chain(&totals).enumerate() {
+        let plan = explained(&database, statement);
+        assert!(plan.contains("chat_sessions_list") && !plan.contains("filesort"), "{statement}: {plan}");
+        assert!(number % 2 == 0 || plan.contains("range"), "{statement}: {plan}");
+    }
+    let reads = run("FROM `chat_messages`");
+    assert_eq!(reads.len(), 2, "{reads:?}");
+    for statement in reads {
+        let plan = explained(&database, &statement);
+        assert!(plan.contains("chat_messages_session"), "{statement}: {plan}");
+    }
 }
