@@ -4,6 +4,7 @@
 //! console as an error fails the test, unless the test has said that it is to come.
 
 mod admin;
+mod archive;
 mod browser;
 mod chat;
 mod disk;
