@@ -20,4 +20,5 @@ mod runtime;
 mod scene;
 mod screenshots;
 mod streams;
+mod texts;
 mod themes;
