@@ -81,7 +81,7 @@
       ["line.requests", "main", perMinute((sample) => sample.requests_total)],
       ["line.responses", "good", perMinute((sample) => sample.responses_total)],
       ["line.errors", "bad", perMinute((sample) => sample.errors_total)]] },
-    { id: "latency", format: milliseconds, lines: [
+    { id: "latency", format: milliseconds, empty: "chart.noAnswers", lines: [
       ["line.mean", "main", meanLatency]] },
     { id: "tokens", format: short, lines: [
       ["line.prompt", "main", perMinute((sample) => sample.tokens.prompt)],
@@ -149,7 +149,7 @@
   }
 
   function drawCharts() {
-    for (const { id, format, lines, view } of CHARTS) {
+    for (const { id, format, empty = "chart.empty", lines, view } of CHARTS) {
       view.draw({
         title: t(`metrics.${id}.title`),
         names: lines.map(([name]) => t(name)),
@@ -161,7 +161,7 @@
         })),
         span: LEAST_SPAN * interval * 1000,
         format,
-        words: { empty: t("chart.empty"), lastValues: t("chart.lastValues"), time: t("chart.time") },
+        words: { empty: t(empty), lastValues: t("chart.lastValues"), time: t("chart.time") },
       });
     }
   }

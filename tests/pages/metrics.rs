@@ -176,6 +176,7 @@ async fn the_chart_of_response_times_tells_of_each_interval_alone() {
         tab.sees("#tile-responses", "10,000").await;
         // From here on it is measured by hand alone.
         tab.click("#metrics-pause").await;
+        tab.sees("#chart-latency .chart-empty", "The line begins with the next answers.").await;
         for (uptime, responses, average, responses_shown, average_shown) in [
             // Ten answers of half a minute, after ten thousand of a tenth of a second.
             (1020, 10_010, 129.87, "10,010", "30,000"),
