@@ -61,6 +61,18 @@
     };
   }
 
+  /** What the answers since the sample before took on average; null where nobody knows. */
+  function meanLatency(sample, index) {
+    const before = samples[index - 1];
+    const count = before && !sample.restarted ? sample.responses_total - before.responses_total : 0;
+    if (!(count > 0)) return null;
+    const sum = (of) => of.request_latency_avg_ms * of.responses_total;
+    const mean = Math.max(0, (sum(sample) - sum(before)) / count);
+    // The service tells its average with three decimals: after very many answers they say little about a few more.
+    const doubt = 0.0005 * (sample.responses_total + before.responses_total) / count;
+    return doubt > Math.max(10, mean / 4) ? null : mean;
+  }
+
   const withStatus = (from, to) => (sample) => Object.entries(sample.responses_by_status)
     .reduce((sum, [status, count]) => sum + (status >= from && status <= to && Number(status) !== 429 ? count : 0), 0);
 
@@ -69,10 +81,8 @@
       ["line.requests", "main", perMinute((sample) => sample.requests_total)],
       ["line.responses", "good", perMinute((sample) => sample.responses_total)],
       ["line.errors", "bad", perMinute((sample) => sample.errors_total)]] },
-    { id: "latency", format: milliseconds, lines: [
-      ["line.p50", "good", (sample) => sample.request_latency_ms.p50],
-      ["line.p95", "main", (sample) => sample.request_latency_ms.p95],
-      ["line.p99", "warn", (sample) => sample.request_latency_ms.p99]] },
+    { id: "latency", format: milliseconds, empty: "chart.noAnswers", lines: [
+      ["line.mean", "main", meanLatency]] },
     { id: "tokens", format: short, lines: [
       ["line.prompt", "main", perMinute((sample) => sample.tokens.prompt)],
       ["line.completion", "good", perMinute((sample) => sample.tokens.completion)]] },
@@ -112,6 +122,9 @@
     put("llm-calls", sample && whole(sample.llm_calls_total));
     put("tool-calls", sample && whole(sample.tool_calls_total));
     put("tokens", sample && whole(sample.tokens.prompt + sample.tokens.completion));
+    for (const share of ["p50", "p95", "p99"]) {
+      byId(`latency-${share}`).textContent = sample?.responses_total ? milliseconds(sample.request_latency_ms[share]) : "–";
+    }
     byId("tile-tokens-note").textContent = sample
       ? t("metrics.tokensNote", { prompt: whole(sample.tokens.prompt), completion: whole(sample.tokens.completion) }) : "";
     byId("tile-errors").classList.toggle("is-bad", Boolean(sample?.errors_total));
@@ -136,7 +149,7 @@
   }
 
   function drawCharts() {
-    for (const { id, format, lines, view } of CHARTS) {
+    for (const { id, format, empty = "chart.empty", lines, view } of CHARTS) {
       view.draw({
         title: t(`metrics.${id}.title`),
         names: lines.map(([name]) => t(name)),
@@ -148,7 +161,7 @@
         })),
         span: LEAST_SPAN * interval * 1000,
         format,
-        words: { empty: t("chart.empty"), lastValues: t("chart.lastValues"), time: t("chart.time") },
+        words: { empty: t(empty), lastValues: t("chart.lastValues"), time: t("chart.time") },
       });
     }
   }

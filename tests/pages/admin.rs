@@ -13,13 +13,13 @@ async fn log_in(tab: &Page, token: &str) {
     tab.click("#login-button").await;
 }
 
-async fn open_as_operator(tab: &Page, service: &Service) {
+pub(crate) async fn open_as_operator(tab: &Page, service: &Service) {
     tab.open(&page(service, "/admin/ui")).await;
     log_in(tab, TOKEN).await;
     tab.finds("#admin-work").await;
 }
 
-fn operator(service: &Service) -> Client {
+pub(crate) fn operator(service: &Service) -> Client {
     service.client().with_header("x-admin-token", TOKEN)
 }
 

@@ -37,7 +37,7 @@ async fn csv(tab: &Page, said: &[&str]) -> String {
 }
 
 /// The cells as a spreadsheet finds them that parts them there.
-fn cells(file: &str, separator: char) -> Vec<String> {
+pub(crate) fn cells(file: &str, separator: char) -> Vec<String> {
     let mut found = vec![String::new()];
     let (mut is_quoted, mut is_new) = (false, true);
     let mut letters = file.chars().peekable();

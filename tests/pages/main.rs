@@ -4,16 +4,21 @@
 //! console as an error fails the test, unless the test has said that it is to come.
 
 mod admin;
+mod archive;
 mod browser;
 mod chat;
 mod disk;
 mod export;
 mod front;
+mod keys;
 mod languages;
 mod looks;
 mod markdown;
 mod metrics;
 mod refusals;
+mod runtime;
 mod scene;
 mod screenshots;
 mod streams;
+mod texts;
+mod themes;

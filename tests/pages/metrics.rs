@@ -153,3 +153,129 @@ async fn what_a_proxy_says_is_told_in_words() {
     })
     .await;
 }
+
+/// One average for days would hide it: what is slow now is drawn as slow, and what nobody can know is not drawn.
+#[tokio::test]
+async fn the_chart_of_response_times_tells_of_each_interval_alone() {
+    let service = demo().start().await;
+    let front = Front::before(&service).await;
+    let counted = |uptime: u32, responses: u32, average: f64| {
+        let body = json!({
+            "requests_total": responses, "responses_total": responses, "errors_total": 0, "rate_limited_total": 0,
+            "requests_by_method": {"POST": responses}, "responses_by_status": {"200": responses},
+            "request_latency_avg_ms": average, "request_latency_ms": {"p50": 90.5, "p95": 210.0, "p99": 380.0},
+            "tokens": {"prompt": 0, "completion": 0}, "llm_calls_total": 0, "tool_calls_total": 0,
+            "active_sessions": 0, "uptime_seconds": uptime,
+        });
+        front.answer("/metrics", 200, &[("content-type", "application/json")], &body.to_string());
+    };
+    counted(1000, 10_000, 100.0);
+    browse(Reader::ENGLISH, async |tab| {
+        tab.open(&front.url("/metrics/ui")).await;
+        tab.finds(&state("live")).await;
+        tab.sees("#tile-responses", "10,000").await;
+        // From here on it is measured by hand alone.
+        tab.click("#metrics-pause").await;
+        tab.sees("#chart-latency .chart-empty", "The line begins with the next answers.").await;
+        for (uptime, responses, average, responses_shown, average_shown) in [
+            // Ten answers of half a minute, after ten thousand of a tenth of a second.
+            (1020, 10_010, 129.87, "10,010", "30,000"),
+            (1040, 10_020, 129.76, "10,020", "20"),
+            (1060, 10_020, 129.76, "10,020", "–"),
+            (1080, 50_000_000, 200.0, "50,000,000", "200"),
+            // Three decimals of an average over so many say nothing about one more.
+            (1100, 50_000_001, 200.0, "50,000,001", "–"),
+            (3, 2, 40.0, "2", "–"),
+            (23, 3, 60.0, "3", "100"),
+        ] {
+            counted(uptime, responses, average);
+            tab.click("#metrics-refresh").await;
+            tab.until(&format!("document.querySelector('#tile-responses').textContent === '{responses_shown}'")).await;
+            tab.until(&format!(
+                "document.querySelector('#chart-latency .chart-legend b').textContent === '{average_shown}'"
+            ))
+            .await;
+        }
+        tab.sees(".chart-card:has(#chart-latency)", "the average of each interval").await;
+        for (share, milliseconds) in [("p50", "91"), ("p95", "210"), ("p99", "380")] {
+            assert_eq!(tab.text(&format!("#latency-{share}")).await, milliseconds);
+        }
+        tab.click("#language-switch").await;
+        tab.sees(".chart-card:has(#chart-latency)", "میانگین هر بازه").await;
+        tab.sees("#latency-p99", "۳۸۰").await;
+    })
+    .await;
+}
+
+/// How often the page has asked for the numbers.
+fn asked(front: &Front) -> usize {
+    front.heads().iter().filter(|head| head.starts_with("get /metrics http")).count()
+}
+
+#[tokio::test]
+async fn nothing_is_measured_in_a_pause() {
+    let service = demo().start().await;
+    let front = Front::before(&service).await;
+    browse(Reader::ENGLISH, async |tab| {
+        tab.open(&front.url("/metrics/ui")).await;
+        tab.finds(&state("live")).await;
+        tab.choose("#metrics-interval", "5").await;
+        tab.click("#metrics-pause").await;
+        tab.finds(&state("paused")).await;
+        service.client().create_session().await;
+        let before = asked(&front);
+        // That nothing happens for longer than an interval takes longer than an interval.
+        tab.script("setTimeout(() => { window.isLater = true; }, 6000)", &[]).await;
+        tab.until("window.isLater").await;
+        assert_eq!(asked(&front), before);
+        assert_eq!(tab.text("#tile-requests").await, "0");
+        // By hand it still is.
+        tab.click("#metrics-refresh").await;
+        tab.sees("#tile-requests", "1").await;
+        tab.finds(&state("paused")).await;
+        tab.click("#metrics-pause").await;
+        tab.finds(&state("live")).await;
+        service.client().create_session().await;
+        tab.sees("#tile-requests", "2").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_is_measured_every_twenty_seconds_until_another_interval_is_chosen() {
+    let service = demo().start().await;
+    browse(Reader::ENGLISH, async |tab| {
+        let watch = "window.pauses = []; const later = setTimeout; \
+            window.setTimeout = (work, pause) => { window.pauses.push(pause); return later(work, pause); };";
+        tab.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": watch})).await;
+        tab.open(&page(&service, "/metrics/ui")).await;
+        tab.until("document.querySelector('#metrics-interval').value === '20'").await;
+        assert_eq!(tab.text("#metrics-interval option:checked").await, "every 20 seconds");
+        tab.until("pauses.at(-1) === 20_000").await;
+        tab.choose("#metrics-interval", "60").await;
+        tab.until("pauses.at(-1) === 60_000").await;
+        tab.reload().await;
+        tab.until("document.querySelector('#metrics-interval').value === '60'").await;
+        tab.until("pauses.at(-1) === 60_000").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_that_comes_again_is_seen_without_a_click() {
+    let mut service = demo().start().await;
+    let port = port(&service);
+    browse(Reader::ENGLISH, async |tab| {
+        tab.expecting("net::ERR_");
+        tab.open(&page(&service, "/metrics/ui")).await;
+        tab.choose("#metrics-interval", "5").await;
+        tab.finds(&state("live")).await;
+        service.kill().await;
+        tab.finds(&state("away")).await;
+        tab.sees("#trouble-next", "The next try is in").await;
+        let _again = demo().env("PORT", &port).start().await;
+        tab.finds(&state("live")).await;
+        tab.loses("#metrics-trouble").await;
+    })
+    .await;
+}
