@@ -9,6 +9,7 @@ mod chat;
 mod disk;
 mod export;
 mod front;
+mod keyboard;
 mod languages;
 mod looks;
 mod markdown;
