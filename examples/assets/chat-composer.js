@@ -56,7 +56,6 @@ class Composer {
 
   // A message that was not remembered; what has been written since stays.
   putBack(content) {
-    this.record.inFlight = null;
     const { draft } = this.record;
     this.setDraft(draft.trim() && draft !== content ? `${content}\n\n${draft}` : content);
   }
