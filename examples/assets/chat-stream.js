@@ -6,7 +6,7 @@
 "use strict";
 
 class SilenceWatch {
-  // Milliseconds. A service at work gives a sign of life every 15 seconds: this is two that were missed.
+  // Milliseconds. A service at work gives a sign of life every 15 seconds: by now the third is missing.
   static patience = 45_000;
 
   constructor(signal) {

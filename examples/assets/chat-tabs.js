@@ -23,5 +23,10 @@ const tabs = {
   alone: (name, signal, work) => (navigator.locks ? navigator.locks.request(`chat-agent.work.${name}`, { signal }, work) : work()),
 };
 
-// Held until the page is closed, however that comes.
-navigator.locks?.request(`chat-agent.tab.${tabs.own}`, () => new Promise(() => {})).catch(() => {});
+{
+  // Held until the page is left, however that comes; it may be come back to.
+  const leave = (resolve) => window.addEventListener("pagehide", resolve, { once: true });
+  const enter = () => navigator.locks?.request(`chat-agent.tab.${tabs.own}`, () => new Promise(leave)).catch(() => {});
+  enter();
+  window.addEventListener("pageshow", ({ persisted }) => { if (persisted) enter(); });
+}
