@@ -117,19 +117,20 @@ async fn answer(mut stream: TcpStream, behind: String, known: Shared) {
 
 /// Passes everything on until the service says that an answer is complete, which it keeps to itself.
 async fn pass_until_complete(mut stream: TcpStream, mut service: TcpStream) {
+    const END: &[u8] = b"event: message.completed";
     let (mut from_browser, mut to_browser) = stream.split();
     let (mut from_service, mut to_service) = service.split();
     let answering = async {
-        let mut passed = Vec::new();
+        let (mut read, mut passed) = (Vec::new(), 0);
         let mut piece = [0; 4096];
         while let Ok(length @ 1..) = from_service.read(&mut piece).await {
-            passed.extend_from_slice(&piece[..length]);
-            if String::from_utf8_lossy(&passed).contains("message.completed") {
+            read.extend_from_slice(&piece[..length]);
+            let end = read.windows(END.len()).position(|window| window == END);
+            let until = end.unwrap_or(read.len()).max(passed);
+            if to_browser.write_all(&read[passed..until]).await.is_err() || end.is_some() {
                 return;
             }
-            if to_browser.write_all(&piece[..length]).await.is_err() {
-                return;
-            }
+            passed = read.len();
         }
     };
     let asking = async {
