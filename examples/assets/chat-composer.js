@@ -15,11 +15,14 @@ class Composer {
     this.options.other = this.settings;
 
     const id = `message-${record.key}`;
-    this.input = el("textarea", { id, rows: "1", enterkeyhint: "send", autocomplete: "off", "data-i18n-placeholder": "message.placeholder", placeholder: t("message.placeholder"), value: record.draft, data: { testid: "message-input" } });
+    // On a screen that is touched no Shift is at hand: there, Enter breaks the line.
+    const isTouched = window.matchMedia("(pointer: coarse)");
+    this.input = el("textarea", { id, rows: "1", enterkeyhint: isTouched.matches ? "enter" : "send", autocomplete: "off", "data-i18n-placeholder": "message.placeholder", placeholder: t("message.placeholder"), value: record.draft, data: { testid: "message-input" } });
     this.input.addEventListener("input", () => this.setDraft(this.input.value));
     this.input.addEventListener("keydown", (event) => {
       // 229: an input method is composing, where isComposing is already false on its last key.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+      if (isTouched.matches && !event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
       submit(this.input.value);
     });
@@ -53,7 +56,6 @@ class Composer {
 
   // A message that was not remembered; what has been written since stays.
   putBack(content) {
-    this.record.inFlight = null;
     const { draft } = this.record;
     this.setDraft(draft.trim() && draft !== content ? `${content}\n\n${draft}` : content);
   }

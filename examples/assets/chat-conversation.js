@@ -1,19 +1,24 @@
 // One conversation: its messages, the answer that is coming, and the composer. It goes on while another one is shown.
 //
 //   new Conversation(record, page)    .element, .show() (fetches what was said, once), .recover() (after the service was
-//                                     away), .submit(content), .dispose()
+//                                     away), .takeOver(names) (another tab has changed these fields of the record),
+//                                     .submit(content), .dispose()
 //
 // `page` is what it needs from around it: save(record), changed() (the list is drawn anew), isVisible(conversation),
 // headers() (with the key), away(), askForKey(then), remove(record), renew(record, content)
 "use strict";
 
+// Milliseconds that a look-up may take whose outcome is only good to know.
+const LOOK_UP = 5_000;
+
 class Conversation {
   constructor(record, page) {
     Object.assign(this, { record, page });
-    this.turn = null; // {controller, content, element}: the message being answered
+    this.turn = null; // the message being answered
     this.remembered = []; // elements of the messages that the model remembers
     this.newest = null; // when the newest of them was said
     this.loaded = !record.id;
+    this.loading = null; // a promise, while it is
     this.isGone = false;
     this.hasNews = false;
     this.atBottom = true;
@@ -40,7 +45,7 @@ class Conversation {
     this.about = el("div", { class: "row about" });
     this.head = el("header", { class: "conversation-head" }, el("div", { class: "conversation-name" }, this.heading, this.about));
 
-    this.empty = this.buildEmpty();
+    this.empty = emptyConversation((content) => this.submit(content));
     this.messages = el("div", { class: "messages" });
     this.state = el("div", { class: "conversation-state" });
     this.log = el(
@@ -61,17 +66,6 @@ class Conversation {
     );
   }
 
-  buildEmpty() {
-    const suggestion = (key) => agent.button(key, { onclick: () => this.submit(agent.t(key)), data: { testid: key } });
-    return agent.el(
-      "div", { class: "empty", data: { testid: "empty" } },
-      agent.el("span", { class: "brand-mark large", "aria-hidden": "true" }),
-      agent.el("p", { class: "empty-title", text: () => agent.t("empty.title") }),
-      agent.el("p", { text: () => agent.t("empty.text") }),
-      agent.el("div", { class: "row suggestions" }, suggestion("suggest.1"), suggestion("suggest.2")),
-    );
-  }
-
   // Brings what is shown in line with what is so.
   refresh() {
     const { record, turn } = this;
@@ -79,22 +73,8 @@ class Conversation {
     this.composer.refresh(Boolean(turn));
     this.composer.element.hidden = this.isGone;
     this.empty.hidden = Boolean(record.id) || this.messages.childElementCount > 0;
-    this.about.replaceChildren(...(record.id ? this.aboutParts() : []));
+    this.about.replaceChildren(...(record.id ? aboutConversation(record) : []));
     this.page.changed();
-  }
-
-  aboutParts() {
-    const { record } = this;
-    const { el, t } = agent;
-    const metadata = record.about ?? {};
-    const close = ({ key, currentTarget }) => {
-      if (key === "Escape") currentTarget.open = false;
-    };
-    return [
-      Number.isFinite(record.memoryLimit) && el("span", { class: "muted", data: { testid: "memory-limit" }, text: () => t("about.memory", { count: record.memoryLimit }) }),
-      Object.keys(metadata).length > 0 && el("details", { class: "about-metadata", onkeydown: close }, el("summary", { class: "muted", text: () => t("about.metadata") }), el("pre", { dir: "ltr", text: JSON.stringify(metadata, null, 2) })),
-      agent.copyButton(() => record.id, "about.id"),
-    ].filter(Boolean);
   }
 
   toBottom(isForced) {
@@ -107,18 +87,23 @@ class Conversation {
     this.hasNews = false;
     this.composer.fit();
     this.toBottom();
-    if (!this.loaded && !this.loading) await this.load();
+    if (!this.loaded) await this.load();
   }
 
-  async fetch() {
-    const { body } = await agent.request("GET", `sessions/${this.record.id}`, { headers: this.page.headers() });
+  async fetch(timeout) {
+    const { body } = await agent.request("GET", `sessions/${this.record.id}`, { headers: this.page.headers(), timeout });
     return body;
   }
 
-  async load() {
-    this.loading = true;
+  // → settles when it is loaded, or has been told why not
+  load() {
+    this.loading ??= this.fetchHistory();
+    return this.loading;
+  }
+
+  async fetchHistory() {
     this.log.setAttribute("aria-busy", "true");
-    this.state.replaceChildren(agent.el("p", { class: "thinking" }, agent.el("span", { class: "spinner" }), agent.el("span", { text: () => agent.t("history.loading") })));
+    this.state.replaceChildren(loadingLine());
     try {
       const session = await this.fetch();
       this.state.replaceChildren();
@@ -135,7 +120,7 @@ class Conversation {
       if (failure.kind === "network") this.page.away();
       if (isKeyFailure(failure)) this.page.askForKey(failure, retry);
     } finally {
-      this.loading = false;
+      this.loading = null;
       this.log.setAttribute("aria-busy", "false");
       this.refresh();
     }
@@ -143,6 +128,25 @@ class Conversation {
 
   recover() {
     if (!this.loaded && !this.loading && this.page.isVisible(this)) this.load();
+  }
+
+  // Another tab is at the same conversation: what it has said there is fetched.
+  takeOver(names) {
+    if (names.includes("id") || names.includes("inFlight")) this.reload();
+    else this.refresh();
+  }
+
+  reload() {
+    if (this.turn) return;
+    if (this.loading) {
+      this.loading.then(() => this.reload());
+      return;
+    }
+    this.state.replaceChildren();
+    this.loaded = !this.record.id;
+    if (this.loaded) this.restoreInFlight();
+    else this.recover();
+    this.refresh();
   }
 
   keep({ id, memory_limit: limit, metadata }) {
@@ -155,7 +159,8 @@ class Conversation {
     const answer = (message) => AnswerView.of(message, usage[message.created_at], () => this.toBottom()).element;
     const element = (message) => (message.role === "user" ? userMessage(message) : answer(message));
     this.remembered = history.map(element);
-    this.messages.replaceChildren(...this.remembered);
+    // Messages that were not remembered stay where they can be sent again.
+    this.messages.replaceChildren(...this.remembered, ...this.messages.querySelectorAll(":scope > .turn"));
     this.newest = history.at(-1)?.created_at ?? null;
     // What is forgotten needs no count any more.
     this.record.tokens = Object.fromEntries(history.filter(({ created_at: at }) => usage[at]).map(({ created_at: at }) => [at, usage[at]]));
@@ -163,26 +168,50 @@ class Conversation {
     this.toBottom(true);
   }
 
-  // A message whose answer nobody waited for: was it stored after all?
+  // A message whose answer nobody waited for: was it stored after all? With a memory of one, the answer is all that is left.
   isStored({ content, before }, history) {
     const since = before ? Date.parse(before) : -Infinity;
-    return history.some((message) => message.content === content && Date.parse(message.created_at) > since);
+    const newer = history.filter((message) => Date.parse(message.created_at) > since);
+    return newer.some((message) => message.content === content) || newer[0]?.role === "assistant";
   }
 
-  restoreInFlight(history = []) {
+  // One that was on its way when the page was closed. One of this page's own is still on show.
+  async restoreInFlight(history = []) {
     const { inFlight } = this.record;
-    if (!inFlight) return;
+    if (!inFlight || inFlight.tab === tabs.own) return;
     if (this.isStored(inFlight, history)) {
-      this.record.inFlight = null;
+      this.settle(inFlight);
       this.save();
-      return;
+    } else if (await tabs.isOpen(inFlight.tab)) {
+      this.leaveTo(inFlight.tab);
+    } else if (this.record.inFlight === inFlight) {
+      this.putBack(inFlight.content, inFlight);
+      this.note("reloaded");
     }
-    this.composer.putBack(inFlight.content);
-    this.note("reloaded");
+  }
+
+  // Another tab has it in hand, until it says otherwise or is closed.
+  async leaveTo(tab) {
+    const isHere = () => this.record.inFlight?.tab === tab;
+    if (isHere() && !this.turn) this.note("elsewhere");
+    if (this.watched === tab) return;
+    this.watched = tab;
+    await tabs.closed(tab);
+    this.watched = null;
+    if (isHere()) this.reload();
+  }
+
+  settle(inFlight) {
+    if (this.record.inFlight === inFlight) this.record.inFlight = null;
+  }
+
+  putBack(content, inFlight) {
+    this.settle(inFlight);
+    this.composer.putBack(content);
   }
 
   note(key) {
-    this.state.replaceChildren(agent.el("p", { class: "note", role: "status", data: { testid: "note" }, text: () => agent.t(key) }));
+    this.state.replaceChildren(noteLine(key));
     this.toBottom();
   }
 
@@ -196,74 +225,59 @@ class Conversation {
 
   // ---- A turn
 
+  // → whether it is on its way
   async submit(content) {
-    if (this.turn || this.isGone || !this.loaded || !content.trim()) return;
-    const { record } = this;
+    if (!this.loaded) await this.load();
+    if (this.turn || this.isGone || !this.loaded || !content.trim()) return false;
     const wanted = this.composer.read();
-    if (!wanted) return;
+    if (!wanted) return false;
+    this.run(new Turn({ content, role: wanted.options.role, before: this.newest, onrender: () => this.toBottom() }), wanted);
+    return true;
+  }
 
-    for (const turn of this.messages.querySelectorAll(".turn.stopped")) turn.remove();
+  async run(turn, { settings, options }) {
+    const { record } = this;
+    const { content } = turn;
+    this.turn = turn;
+    for (const stopped of this.messages.querySelectorAll(".turn.stopped")) stopped.remove();
     this.state.replaceChildren();
-    const inFlight = { content, before: this.newest };
-    record.inFlight = inFlight;
+    this.messages.append(turn.element);
+    record.inFlight = turn.inFlight;
     record.title ||= titleOf(content);
     if (record.draft === content) this.composer.setDraft("");
-    const said = userMessage({ content, role: wanted.options.role, created_at: new Date().toISOString() });
-    const view = new AnswerView(() => this.toBottom());
-    const outcome = agent.el("div", { class: "turn-outcome" });
-    const element = agent.el("div", { class: "turn", data: { testid: "turn" } }, said, view.element, outcome);
-    this.turn = { controller: new AbortController(), content, inFlight, said, view, outcome, element };
-    this.messages.append(element);
+    this.save();
     this.refresh();
     this.toBottom(true);
 
-    const { turn } = this;
     let failure = null;
     try {
-      if (!record.id) await this.begin(wanted.settings, turn.controller.signal);
-      this.complete(turn, await this.answer(turn, { content, ...wanted.options }));
+      if (!record.id) await this.begin(settings, turn.controller.signal);
+      this.complete(turn, await turn.ask(`sessions/${record.id}/messages`, { body: { content, ...options }, headers: this.page.headers() }));
     } catch (error) {
       failure = agent.Failure.ofException(error, turn.controller.signal);
     }
     this.turn = null;
+    this.refresh();
     if (failure) await this.fail(turn, failure);
     this.save();
     this.refresh();
     this.toBottom();
   }
 
-  async begin(settings, signal) {
-    const { body } = await agent.request("POST", "sessions", { body: settings, headers: this.page.headers(), signal });
-    this.keep(body);
-    this.refresh();
-  }
-
-  // Follows the answer to its end → the service's whole answer.
-  async answer(turn, body) {
-    const { signal } = turn.controller;
-    const headers = { ...this.page.headers(), Accept: "text/event-stream" };
-    const response = await agent.open("POST", `sessions/${this.record.id}/messages`, { body, headers, signal });
-    let requestId = response.headers.get("X-Request-ID");
-    try {
-      for await (const events of readEvents(response)) {
-        for (const { event, data } of events) {
-          if (event === "message.started") requestId = data.request_id;
-          else if (event === "message.delta") turn.view.delta(data.content);
-          else if (event === "tool.started") turn.view.toolStarted(data);
-          else if (event === "tool.finished") turn.view.toolFinished(data);
-          else if (event === "message.completed") return data;
-          else if (event === "error") throw agent.Failure.ofBody(data);
-        }
-      }
-    } catch (error) {
-      if (error instanceof agent.Failure || signal.aborted) throw error;
-    }
-    throw new agent.Failure({ kind: "network", code: "interrupted", requestId });
+  begin(settings, signal) {
+    return tabs.alone(this.record.key, signal, async () => {
+      // Another tab may have begun it meanwhile.
+      this.save();
+      if (this.record.id) return;
+      const { body } = await agent.request("POST", "sessions", { body: settings, headers: this.page.headers(), signal });
+      this.keep(body);
+      this.refresh();
+    });
   }
 
   complete(turn, { message, usage, history }) {
     turn.view.complete(message, usage);
-    this.record.inFlight = null;
+    this.settle(turn.inFlight);
     if (usage) this.record.tokens[message.created_at] = usage;
     this.newest = message.created_at;
     // Out of the frame of the turn, among the others.
@@ -280,17 +294,16 @@ class Conversation {
   }
 
   async fail(turn, failure) {
-    turn.view.breakOff();
-    turn.isUncertain = failure.kind !== "http" && Boolean(this.record.id);
-    if (await this.wasStored(turn)) return;
+    turn.breakOff();
     turn.element.classList.add("forgotten");
-    if (!turn.view.hasText) turn.view.element.remove();
+    turn.isUncertain = failure.kind !== "http" && Boolean(this.record.id);
     if (failure.kind === "aborted") {
-      turn.element.classList.add("stopped");
-      this.composer.putBack(turn.content);
-      this.note("stopped");
+      await this.stopped(turn);
       return;
     }
+    if (turn.isUncertain) this.state.replaceChildren(loadingLine());
+    if (await this.wasStored(turn)) return;
+    if (!this.turn) this.state.replaceChildren();
     if (failure.code === "session_not_found") {
       this.showGone(turn.content);
       return;
@@ -299,14 +312,31 @@ class Conversation {
     if (failure.kind === "network") this.page.away();
   }
 
+  // Who stops does not wait, neither for the service.
+  async stopped(turn) {
+    turn.element.classList.add("stopped");
+    this.putBack(turn.content, turn.inFlight);
+    this.note(turn.isUncertain ? "stopping" : "stopped");
+    this.refresh();
+    if (!turn.isUncertain) return;
+    if (await this.wasStored(turn)) {
+      if (this.record.draft === turn.content) this.composer.setDraft("");
+    } else if (!turn.isUncertain && turn.element.isConnected) {
+      this.note("stopped");
+    }
+  }
+
   // An answer that was complete when the connection went is remembered, although it was not seen.
   async wasStored(turn) {
     if (!turn.isUncertain) return false;
-    const session = await this.fetch().catch(() => null);
-    if (!session) return false;
+    const session = await this.fetch(LOOK_UP).catch(() => null);
+    // What is being said by now is not disturbed.
+    if (!session || this.turn) return false;
     turn.isUncertain = false;
     if (!this.isStored(turn.inFlight, session.history)) return false;
-    if (this.record.inFlight === turn.inFlight) this.record.inFlight = null;
+    this.settle(turn.inFlight);
+    turn.element.remove();
+    this.state.replaceChildren();
     this.showHistory(session.history);
     this.refresh();
     return true;
@@ -319,15 +349,14 @@ class Conversation {
     };
     const retry = async () => {
       // Whether it has to be sent again is looked up first.
-      if ((await this.wasStored(turn)) || this.turn) return;
+      if (this.turn || (await this.wasStored(turn)) || this.turn || !turn.element.isConnected) return;
       leave();
-      this.submit(turn.content);
       // What is wrong with the options is told beside them, and the message is not lost.
-      if (!this.turn) this.composer.putBack(turn.content);
+      if (!(await this.submit(turn.content))) this.putBack(turn.content, turn.inFlight);
     };
     const edit = () => {
       leave();
-      this.composer.putBack(turn.content);
+      this.putBack(turn.content, turn.inFlight);
       this.refresh();
     };
     agent.showError(turn.outcome, failure, { retry, actions: [agent.button("edit", { class: "quiet", onclick: edit, data: { testid: "edit" } })] });

@@ -1,32 +1,50 @@
 // The conversations this browser knows: kept in it, so that they are there again after a reload. Of each it keeps what the
 // service does not: its title, the draft, what was set for it. What was said is the service's to keep.
 //
-//   new SessionBook(onchange)    .all() newest first, .add(fields), .save(record), .remove(record)
+//   new SessionBook({onlist, onrecord})    .all() newest first, .add(fields), .save(record), .remove(record)
+//
+// onlist(): another tab began or removed one; onrecord(record, names): another tab has changed these fields of it.
 //
 // A record: {key (ours), id (the service's; null until the first message), title, createdAt, draft,
 //   metadata, limit (as typed, for the new session), options: {json, role, limit, tool} (as typed, for messages),
-//   inFlight: {content, before} while a message is being answered, tokens: {created_at: usage}}
+//   inFlight: {content, before, tab} while a message is being answered, tokens: {created_at: usage}}
 "use strict";
 
 class SessionBook {
-  constructor(onchange) {
+  // What is being typed is each tab's own.
+  static typed = ["draft", "metadata", "limit", "options"];
+
+  constructor({ onlist, onrecord }) {
+    this.onrecord = onrecord;
     // Each service has its own conversations.
     this.index = `chat.sessions@${agent.root()}`;
     this.records = new Map();
+    this.written = new Map(); // by key: each field as this tab last wrote or took it over, as JSON
     this.load();
-    // Another tab began or removed one.
     window.addEventListener("storage", (event) => {
       if (event.key?.endsWith(this.index)) {
         this.load();
-        onchange();
+        onlist();
       }
+      const record = this.records.get(event.key?.split("chat.session.")[1]);
+      if (record) this.tell(record, this.merge(record).names);
     });
   }
 
   load() {
     const keys = agent.store.get(this.index) ?? [];
-    const records = keys.map((key) => this.records.get(key) ?? agent.store.get(`chat.session.${key}`));
+    const records = keys.map((key) => this.records.get(key) ?? this.read(key));
     this.records = new Map(records.filter(Boolean).map((record) => [record.key, record]));
+  }
+
+  read(key) {
+    const record = agent.store.get(`chat.session.${key}`);
+    if (record) this.note(record);
+    return record;
+  }
+
+  note(record) {
+    this.written.set(record.key, new Map(Object.entries(record).map(([name, value]) => [name, JSON.stringify(value)])));
   }
 
   all() {
@@ -43,8 +61,36 @@ class SessionBook {
     return record;
   }
 
+  // What this tab has not changed since it last wrote is as another tab may have left it meanwhile: that is taken over.
+  // → {whole: the record to be written, names: the fields that were taken over}
+  merge(record) {
+    const stored = agent.store.get(`chat.session.${record.key}`) ?? {};
+    const written = this.written.get(record.key) ?? new Map();
+    const whole = { ...record };
+    const names = [];
+    for (const [name, value] of Object.entries(stored)) {
+      const json = JSON.stringify(value);
+      const isOurs = JSON.stringify(record[name]) !== written.get(name);
+      if (isOurs || json === written.get(name)) continue;
+      whole[name] = value;
+      if (SessionBook.typed.includes(name)) continue;
+      record[name] = value;
+      written.set(name, json);
+      names.push(name);
+    }
+    return { whole, names };
+  }
+
   save(record) {
-    if (this.records.has(record.key)) agent.store.set(`chat.session.${record.key}`, record);
+    if (!this.records.has(record.key)) return;
+    const { whole, names } = this.merge(record);
+    agent.store.set(`chat.session.${record.key}`, whole);
+    this.note(record);
+    this.tell(record, names);
+  }
+
+  tell(record, names) {
+    if (names.length > 0) this.onrecord(record, names);
   }
 
   remove(record) {

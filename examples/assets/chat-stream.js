@@ -2,7 +2,30 @@
 //
 //   for await (const events of readEvents(response)) …     all events {event, data} that came with one piece of the body;
 //                                                          data is what its JSON says
+//   new SilenceWatch(signal)    .signal: aborted with the other one, or when nothing was .heard() for long, until .end()
 "use strict";
+
+class SilenceWatch {
+  // Milliseconds. A service at work gives a sign of life every 15 seconds: by now the third is missing.
+  static patience = 45_000;
+
+  constructor(signal) {
+    this.ender = new AbortController();
+    this.signal = this.ender.signal;
+    signal.addEventListener("abort", () => this.ender.abort(), { signal: this.signal });
+    if (signal.aborted) this.ender.abort();
+    this.heard();
+  }
+
+  heard() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.ender.abort(), SilenceWatch.patience);
+  }
+
+  end() {
+    clearTimeout(this.timer);
+  }
+}
 
 async function* readEvents(response) {
   const reader = response.body.getReader();

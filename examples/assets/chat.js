@@ -14,7 +14,10 @@
   const items = new Map(); // of the list, by the same keys
   let open = []; // keys: the one in use first, and perhaps one beside it
   let isDrawing = false;
-  const book = new SessionBook(() => draw());
+  const book = new SessionBook({
+    onlist: () => draw(),
+    onrecord: (record, names) => (conversations.get(record.key) ? conversations.get(record.key).takeOver(names) : draw()),
+  });
 
   // ---- What a conversation needs from around it
 
@@ -272,6 +275,7 @@
   document.addEventListener("visibilitychange", () => {
     for (const conversation of conversations.values()) {
       if (page.isVisible(conversation)) conversation.hasNews = false;
+      conversation.recover();
     }
     draw();
   });

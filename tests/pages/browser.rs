@@ -1,5 +1,7 @@
 //! A page in a browser, and what a reader can do with it.
 
+mod hands;
+
 use std::{
     cell::RefCell,
     panic::AssertUnwindSafe,

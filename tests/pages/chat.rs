@@ -1,11 +1,12 @@
 //! A conversation: begun, held, lost.
 
-use chat_test_support::{Reply, Upstream};
+use chat_test_support::{Reply, Upstream, mcp::Servers};
 use serde_json::json;
 
 use crate::{
     browser::{Reader, browse},
-    scene::{HOSTILE, TOKEN, answer, assert_harmless, demo, here, newest_session, over, page, port, say},
+    front::Front,
+    scene::{HOSTILE, TOKEN, answer, assert_harmless, demo, here, newest_session, over, page, port, remembered, say},
 };
 
 #[tokio::test]
@@ -105,6 +106,52 @@ async fn what_is_no_object_is_told_before_it_is_sent() {
 }
 
 #[tokio::test]
+async fn what_is_chosen_for_a_message_is_sent_with_it() {
+    let upstream = Upstream::start().await;
+    let servers = Servers::new().scripted("desk", &["--only", "echo,fail"]);
+    let service = servers.given_to(over(&upstream)).start().await;
+    browse(Reader::ENGLISH, async |tab| {
+        tab.open(&page(&service, "/chat")).await;
+        for word in ["One", "Two"] {
+            say(tab, word).await;
+            tab.sees(&answer("complete"), &format!("echo: {word}")).await;
+        }
+        assert_eq!(upstream.last_request().body["tool_choice"], json!(null));
+        tab.click(&here("options-toggle")).await;
+        tab.fill(&here("options.json"), r#"{"temperature": 0.25}"#).await;
+        tab.choose(&here("role"), "assistant").await;
+        tab.fill(&here("limit.message"), "3").await;
+        tab.fill(&here("tool"), "echo").await;
+        upstream.push(Reply::tool_call("desk_echo", &json!({"text": "hello"})));
+        upstream.push(Reply::text("As I said."));
+        say(tab, "I know it all.").await;
+        tab.sees(&answer("complete"), "As I said.").await;
+        tab.sees(&here("user-message"), "said as the assistant").await;
+        let request = &upstream.requests()[2];
+        assert_eq!(request.body["temperature"], 0.25, "{}", request.body);
+        assert_eq!(request.body["tool_choice"]["function"]["name"], "desk_echo", "{}", request.body);
+        assert_eq!(request.conversation().last(), Some(&("assistant", "I know it all.")));
+        assert_eq!(remembered(&service, &newest_session(&service).await).await, 3);
+
+        // They hold for the messages after it, and are there again after a reload, until they are taken back.
+        tab.reload().await;
+        tab.click(&here("options-toggle")).await;
+        for (field, was) in [("options.json", r#"{"temperature": 0.25}"#), ("limit.message", "3"), ("tool", "echo")] {
+            let field = here(field);
+            tab.until(&format!("document.querySelector({}).value === {}", json!(field), json!(was))).await;
+            tab.fill(&field, "").await;
+        }
+        tab.choose(&here("role"), "user").await;
+        say(tab, "Three").await;
+        tab.sees(&answer("complete"), "echo: Three").await;
+        let request = upstream.last_request();
+        assert_eq!((&request.body["temperature"], &request.body["tool_choice"]), (&json!(null), &json!(null)));
+        assert_eq!(request.conversation().last(), Some(&("user", "Three")));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn text_that_looks_like_markup_stays_text() {
     let upstream = Upstream::start().await;
     let quoted = format!(
@@ -126,6 +173,59 @@ async fn text_that_looks_like_markup_stays_text() {
         tab.click(&format!("{} a", answer("complete"))).await; // the picture, as a link
         tab.reload().await;
         tab.sees(&answer("complete"), "<script>window.ran = 1</script>").await;
+        assert_harmless(tab).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whatever_a_service_names_stays_text() {
+    let service = demo().start().await;
+    let front = Front::before(&service).await;
+    browse(Reader::ENGLISH, async |tab| {
+        tab.expecting("status of 500");
+        tab.open(&front.url("/chat")).await;
+        say(tab, "Hello!").await;
+        tab.finds(&answer("complete")).await;
+        let session = format!("/sessions/{}", newest_session(&service).await);
+        let tool = json!({"call_id": HOSTILE, "server": HOSTILE, "tool": HOSTILE, "arguments": {HOSTILE: HOSTILE}});
+        let finished =
+            json!({"call_id": HOSTILE, "server": HOSTILE, "tool": HOSTILE, "is_error": true, "duration_ms": 1});
+        let call =
+            json!({"server": HOSTILE, "tool": HOSTILE, "arguments": HOSTILE, "is_error": false, "duration_ms": 1});
+        let metadata =
+            json!({"finish_reason": HOSTILE, "unavailable_servers": [HOSTILE, HOSTILE], "tool_calls": [call]});
+        let message = json!({"role": "assistant", "content": HOSTILE, "created_at": "2030-01-01T00:00:00Z",
+            "metadata": metadata});
+        let completed = json!({"message": message, "usage": {"total_tokens": 3}, "history": [message]});
+        let events = [("tool.started", &tool), ("tool.finished", &finished), ("message.completed", &completed)];
+        let events: String = events.map(|(name, data)| format!("event: {name}\ndata: {data}\n\n")).concat();
+        front.answer(&format!("{session}/messages"), 200, &[("content-type", "text/event-stream")], &events);
+        say(tab, "Who are you?").await;
+        tab.sees(&here("finish-reason"), HOSTILE).await;
+        tab.sees(&here("unavailable-servers"), HOSTILE).await;
+        tab.click(&format!("{} summary", here("tool-call"))).await;
+        for part in ["code", ".muted", "pre"] {
+            tab.sees(&format!("{} {part}", here("tool-call")), "<script>window.ran = 1</script>").await;
+        }
+        assert_harmless(tab).await;
+
+        let error = json!({"error": {"code": HOSTILE, "message": HOSTILE, "details": {"kind": HOSTILE}},
+            "request_id": HOSTILE});
+        let json = [("content-type", "application/json")];
+        front.answer(&format!("{session}/messages"), 500, &json, &error.to_string());
+        say(tab, "And now?").await;
+        tab.sees(&here("request-id"), HOSTILE).await;
+        tab.click(&format!("{} summary", here("error"))).await;
+        tab.sees(&format!("{} .said", here("error")), HOSTILE).await;
+        assert_harmless(tab).await;
+
+        let history = json!({"id": session.rsplit('/').next(), "memory_limit": 3, "metadata": {HOSTILE: HOSTILE},
+            "history": [message]});
+        front.answer(&session, 200, &json, &history.to_string());
+        tab.reload().await;
+        tab.sees(&here("finish-reason"), HOSTILE).await;
+        tab.sees(&here("tool-call"), "<script>window.ran = 1</script>").await;
         assert_harmless(tab).await;
     })
     .await;

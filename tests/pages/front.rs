@@ -19,6 +19,7 @@ use tokio::{
 struct Known {
     answers: HashMap<String, String>,
     heads: Vec<String>,
+    is_cutting: bool,
 }
 
 type Shared = Arc<Mutex<Known>>;
@@ -71,6 +72,12 @@ impl Front {
         lock(&self.known).answers.remove(path);
     }
 
+    /// Whether streams break off from now on when the service says that the answer is complete: it has been remembered by
+    /// then.
+    pub(crate) fn cut_streams(&self, is_cutting: bool) {
+        lock(&self.known).is_cutting = is_cutting;
+    }
+
     /// The heads of the requests so far, in small letters.
     pub(crate) fn heads(&self) -> Vec<String> {
         lock(&self.known).heads.clone()
@@ -86,10 +93,10 @@ async fn answer(mut stream: TcpStream, behind: String, known: Shared) {
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     let path = head.split(' ').nth(1).unwrap_or_default();
-    let scripted = {
+    let (scripted, is_cutting) = {
         let mut known = lock(&known);
         known.heads.push(head.to_ascii_lowercase());
-        known.answers.get(path).cloned()
+        (known.answers.get(path).cloned(), known.is_cutting)
     };
     if let Some(answer) = scripted {
         let _ = stream.write_all(answer.as_bytes()).await;
@@ -98,7 +105,40 @@ async fn answer(mut stream: TcpStream, behind: String, known: Shared) {
     }
     let Ok(mut service) = TcpStream::connect(behind).await else { return };
     let head = head.replacen("\r\n", "\r\nConnection: close\r\n", 1).replace("\r\nConnection: keep-alive\r\n", "\r\n");
-    if service.write_all(head.as_bytes()).await.is_ok() {
+    if service.write_all(head.as_bytes()).await.is_err() {
+        return;
+    }
+    if is_cutting {
+        pass_until_complete(stream, service).await;
+    } else {
         let _ = tokio::io::copy_bidirectional(&mut stream, &mut service).await;
+    }
+}
+
+/// Passes everything on until the service says that an answer is complete, which it keeps to itself.
+async fn pass_until_complete(mut stream: TcpStream, mut service: TcpStream) {
+    const END: &[u8] = b"event: message.completed";
+    let (mut from_browser, mut to_browser) = stream.split();
+    let (mut from_service, mut to_service) = service.split();
+    let answering = async {
+        let (mut read, mut passed) = (Vec::new(), 0);
+        let mut piece = [0; 4096];
+        while let Ok(length @ 1..) = from_service.read(&mut piece).await {
+            read.extend_from_slice(&piece[..length]);
+            let end = read.windows(END.len()).position(|window| window == END);
+            let until = end.unwrap_or(read.len()).max(passed);
+            if to_browser.write_all(&read[passed..until]).await.is_err() || end.is_some() {
+                return;
+            }
+            passed = read.len();
+        }
+    };
+    let asking = async {
+        let _ = tokio::io::copy(&mut from_browser, &mut to_service).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = answering => {}
+        () = asking => {}
     }
 }

@@ -1,10 +1,11 @@
 //! A key that is asked for, a limit that is reached, a service that cannot: what the pages say, and how it goes on.
 
+use fantoccini::key::Key;
 use reqwest::Method;
 
 use crate::{
     browser::{Reader, browse},
-    scene::{TOKEN, answer, demo, here, page, program, say},
+    scene::{TOKEN, answer, box_has, demo, here, page, program, say},
 };
 
 #[tokio::test]
@@ -69,6 +70,32 @@ async fn a_chat_without_a_model_says_so() {
         tab.finds(&here("retry")).await;
         tab.click("#language-switch").await;
         tab.sees(&here("error"), "هنوز مدلی تنظیم نشده است").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_number_of_a_request_is_copied() {
+    let service = program().start().await;
+    browse(Reader::ENGLISH, async |tab| {
+        tab.expecting("status of 503");
+        tab.open(&page(&service, "/chat")).await;
+        for clipboard in ["of the browser", "by selection"] {
+            if clipboard == "by selection" {
+                // As over plain HTTP from another machine.
+                tab.script("Object.defineProperty(navigator, 'clipboard', {value: undefined})", &[]).await;
+            }
+            say(tab, "Hello!").await;
+            tab.finds(&here("request-id")).await;
+            let number = tab.text(&here("request-id")).await;
+            tab.click(".conversation:not([hidden]) .request-id button").await;
+            tab.until("document.querySelector('#announcer').textContent === 'Copied'").await;
+            tab.click(&here("edit")).await;
+            tab.fill(&here("message-input"), "").await;
+            tab.press_with(Key::Control, "v").await;
+            box_has(tab, &number).await;
+            tab.script("document.querySelector('#announcer').textContent = ''", &[]).await;
+        }
     })
     .await;
 }

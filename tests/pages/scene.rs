@@ -1,6 +1,7 @@
 //! The services that the pages talk to.
 
 use chat_test_support::{Launch, Service, Upstream};
+use serde_json::json;
 
 use crate::browser::Page;
 
@@ -48,6 +49,12 @@ pub(crate) fn answer(state: &str) -> String {
 pub(crate) async fn say(tab: &Page, text: &str) {
     tab.fill(&here("message-input"), text).await;
     tab.click(&here("send")).await;
+}
+
+/// Waits until this is in the box where a message is written.
+pub(crate) async fn box_has(tab: &Page, text: &str) {
+    let (input, text) = (json!(here("message-input")), json!(text));
+    tab.until(&format!("document.querySelector({input})?.value === {text}")).await;
 }
 
 /// The id of the session that was made last.

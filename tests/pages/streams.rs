@@ -214,3 +214,66 @@ async fn a_second_conversation_goes_on_beside_the_first() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn two_conversations_are_held_beside_each_other() {
+    let (upstream, gate) = (Upstream::start().await, Gate::new());
+    let service = over(&upstream).start().await;
+    browse(Reader::ENGLISH, async |tab| {
+        tab.open(&page(&service, "/chat")).await;
+        for word in ["Number one", "Number two"] {
+            tab.click("#new-session").await;
+            tab.finds(&here("empty")).await;
+            say(tab, word).await;
+            tab.sees(&answer("complete"), &format!("echo: {word}")).await;
+        }
+        let column = |word: &str| {
+            let find = format!(
+                "[...document.querySelectorAll('[data-testid=session]')].find(e => e.innerText.includes('{word}'))"
+            );
+            format!("{find}.parentElement.dataset.key")
+        };
+        let key = tab.script(&format!("return {}", column("Number one")), &[]).await;
+        let one = format!(".conversation[data-key=\"{}\"]", key.as_str().expect("a key"));
+        let key = tab.script(&format!("return {}", column("Number two")), &[]).await;
+        let two = format!(".conversation[data-key=\"{}\"]", key.as_str().expect("a key"));
+
+        // Nothing can be opened beside itself.
+        tab.click("li:has([aria-current=true]) [data-testid=session-beside]").await;
+        assert_eq!(tab.count(".columns.two").await, 0);
+        tab.click("li:has([aria-current=false]) [data-testid=session-beside]").await;
+        tab.finds(".columns.two").await;
+        tab.finds(&one).await;
+        tab.finds(&two).await;
+        tab.fits().await;
+        tab.is_accessible("two columns").await;
+
+        // Both are answered at the same time.
+        for _ in 0..2 {
+            upstream.push(Reply::events().delta("Wait ").hold(&gate).delta("and see.").finish("stop").done());
+        }
+        for column in [&one, &two] {
+            tab.fill(&format!("{column} [data-testid=message-input]"), "Go on").await;
+            tab.click(&format!("{column} [data-testid=send]")).await;
+            tab.sees(&format!("{column} [data-testid=answer][data-state=streaming]"), "Wait").await;
+        }
+        assert_eq!(upstream.open(), 2);
+        tab.is_accessible("two columns at work").await;
+        gate.open();
+        for column in [&one, &two] {
+            tab.sees(&format!("{column} [data-testid=answer][data-state=complete]"), "Wait and see.").await;
+        }
+
+        // Both are there again after a reload; one is closed, the other one stays.
+        tab.reload().await;
+        for column in [&one, &two] {
+            tab.sees(&format!("{column} [data-testid=answer][data-state=complete]"), "Wait and see.").await;
+        }
+        tab.click(&format!("{two} [data-testid=column-close]")).await;
+        tab.loses(".columns.two").await;
+        tab.loses(&two).await;
+        tab.sees(&format!("{one} [data-testid=answer]"), "echo: Number one").await;
+        assert_eq!(tab.count("[data-testid=session]").await, 2);
+    })
+    .await;
+}

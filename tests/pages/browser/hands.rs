@@ -1,0 +1,52 @@
+//! More that a reader does: other tabs, the keyboard, a finger.
+
+use fantoccini::{key::Key, wd::WindowHandle};
+use serde_json::json;
+
+use super::Page;
+
+impl Page {
+    /// Goes to another tab of the same browser, and opens a page there. → the tab that was left
+    pub(crate) async fn open_another_tab(&self, url: &str) -> WindowHandle {
+        let left = self.client.window().await.expect("a tab");
+        let tab = self.client.new_window(true).await.expect("another tab");
+        self.client.switch_to_window(tab.handle).await.expect("the other tab");
+        self.open(url).await;
+        left
+    }
+
+    /// Goes to a tab. → the one that was left
+    pub(crate) async fn switch_to(&self, tab: WindowHandle) -> WindowHandle {
+        let left = self.client.window().await.expect("a tab");
+        self.client.switch_to_window(tab).await.expect("that tab");
+        left
+    }
+
+    /// Closes a tab that is not the one in view.
+    pub(crate) async fn close_tab(&self, tab: WindowHandle) {
+        let here = self.switch_to(tab).await;
+        self.client.close_window().await.expect("a tab to close");
+        self.client.switch_to_window(here).await.expect("the tab that was in view");
+    }
+
+    /// Types where the focus is.
+    pub(crate) async fn types(&self, text: &str) {
+        self.client.active_element().await.expect("a focus").send_keys(text).await.expect("something to type into");
+    }
+
+    pub(crate) async fn press(&self, key: Key) {
+        self.types(&char::from(key).to_string()).await;
+    }
+
+    /// Presses a key while another one is held.
+    pub(crate) async fn press_with(&self, held: Key, key: &str) {
+        // The last one lets go of those that are held.
+        self.types(&format!("{}{key}{}", char::from(held), char::from(Key::Null))).await;
+    }
+
+    /// From now on the reader has a finger, and no mouse.
+    pub(crate) async fn is_touched(&self) {
+        self.devtools("Emulation.setTouchEmulationEnabled", json!({"enabled": true, "maxTouchPoints": 1})).await;
+        self.until("matchMedia('(pointer: coarse)').matches").await;
+    }
+}
