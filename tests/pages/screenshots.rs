@@ -13,7 +13,15 @@ use crate::{
     scene::{TOKEN, answer, demo, here, over, page, say},
 };
 
+/// Room for a page's first things whole.
+async fn make_tall(tab: &Page) {
+    let metrics = json!({"width": 1280, "height": 940, "deviceScaleFactor": 1, "mobile": false});
+    tab.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+}
+
 async fn take(tab: &Page, name: &str) {
+    // Nothing is being pointed at.
+    tab.devtools("Input.dispatchMouseEvent", json!({"type": "mouseMoved", "x": 1, "y": 1})).await;
     let picture = tab.devtools("Page.captureScreenshot", json!({"format": "webp", "quality": 80})).await;
     let picture = decode(picture["data"].as_str().expect("a picture"));
     assert!(picture.len() <= 60 * 1024, "{name} has {} bytes", picture.len());
@@ -55,8 +63,7 @@ async fn chat(reader: Reader, name: &str, [file, notes, question, reply, thanks,
     upstream.push(Reply::text(reply).with_usage(412, 96));
     upstream.push(Reply::text(last).with_usage(540, 31));
     browse(reader, async |tab| {
-        let metrics = json!({"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": false});
-        tab.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+        make_tall(tab).await;
         tab.open(&page(&service, "/chat")).await;
         tab.click(&here("settings-toggle")).await;
         tab.fill(&here("limit"), "20").await;
@@ -113,6 +120,7 @@ async fn the_metrics() {
     let service = demo().start().await;
     let client = service.client();
     browse(Reader::ENGLISH, async |tab| {
+        make_tall(tab).await;
         tab.open(&page(&service, "/metrics/ui")).await;
         tab.choose("#metrics-interval", "5").await;
         tab.finds("#metrics-state[data-state=live]").await;
