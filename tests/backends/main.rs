@@ -16,6 +16,7 @@ mod scene;
 mod shared;
 mod spool;
 mod starting;
+mod tls;
 mod topologies;
 mod trips;
 mod under_load;
