@@ -5,6 +5,7 @@
 
 mod archive;
 mod databases;
+mod dead_letters;
 mod deletion;
 mod faults;
 mod frozen;
@@ -17,6 +18,7 @@ mod shared;
 mod spool;
 mod starting;
 mod tls;
+mod tombstones;
 mod topologies;
 mod trips;
 mod under_load;
