@@ -169,14 +169,15 @@ impl Database {
     }
 }
 
-/// The tests of these names, once for each kind.
+/// The tests of these names, once for each kind that the build has.
 macro_rules! of_each_kind {
     ($($(#[$attribute:meta])* $test:ident),+ $(,)?) => {
-        $crate::databases::of_each_kind!(@ redis Redis $([$(#[$attribute])* $test])+);
-        $crate::databases::of_each_kind!(@ mysql MySql $([$(#[$attribute])* $test])+);
-        $crate::databases::of_each_kind!(@ mongodb MongoDb $([$(#[$attribute])* $test])+);
+        $crate::databases::of_each_kind!(@ "redis" redis Redis $([$(#[$attribute])* $test])+);
+        $crate::databases::of_each_kind!(@ "mysql" mysql MySql $([$(#[$attribute])* $test])+);
+        $crate::databases::of_each_kind!(@ "mongodb" mongodb MongoDb $([$(#[$attribute])* $test])+);
     };
-    (@ $module:ident $kind:ident $([$(#[$attribute:meta])* $test:ident])+) => {
+    (@ $feature:literal $module:ident $kind:ident $([$(#[$attribute:meta])* $test:ident])+) => {
+        #[cfg(feature = $feature)]
         mod $module {
             $(
                 #[tokio::test(flavor = "multi_thread")]
