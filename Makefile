@@ -43,7 +43,7 @@ check-full: check test ## All of that, the feature powerset, licences, unused de
 	cargo machete
 	promtool check rules deploy/prometheus/alerts.yml
 	promtool test rules tests/alerts.test.yml
-	for feature in $(ALONE); do cargo test -p chat-agent --no-default-features --features $$feature --lib --test lifecycle || exit 1; done
+	for feature in $(ALONE); do cargo test -p chat-agent --no-default-features --features $$feature --lib --test api --test backends --test lifecycle || exit 1; done
 	tests/schemathesis.sh 1000
 	tests/mcp-conformance.sh
 	cargo test --workspace --no-fail-fast -- --ignored --show-output --skip screenshots

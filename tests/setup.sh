@@ -70,6 +70,8 @@ test)
     need mariadb mariadb-client-core
     # Where services are started at once, this one is: tests do not mind, and start their own.
     need redis-server redis-server
+    # Makes the certificate of the one that speaks TLS.
+    need openssl openssl
     # The pages are looked at in a browser.
     need chromium chromium
     need chromedriver chromium-driver

@@ -125,6 +125,32 @@ impl Database {
         }
     }
 
+    /// From now on refuses for good what is large of a session of which it has no message yet.
+    pub(crate) fn refuse(&self, session: &str) {
+        match &self.server {
+            Server::Redis(server) => {
+                server.cli(&["SET", &format!("{}:messages:{session}", self.name), "not a list"]);
+            }
+            Server::MySql(server) => {
+                server.sql(&self.name, "SET GLOBAL max_allowed_packet = 1048576");
+            }
+            Server::MongoDb(_) => panic!("nothing that is said is too large for it"),
+        }
+    }
+
+    /// Takes it.
+    pub(crate) fn take_again(&self, session: &str) {
+        match &self.server {
+            Server::Redis(server) => {
+                server.cli(&["DEL", &format!("{}:messages:{session}", self.name)]);
+            }
+            Server::MySql(server) => {
+                server.sql(&self.name, "SET GLOBAL max_allowed_packet = 16777216");
+            }
+            Server::MongoDb(_) => panic!("it refuses nothing"),
+        }
+    }
+
     /// The roles of a session's messages as they lie there, oldest first; none where no program of the server's shows it.
     pub(crate) fn roles(&self, session: &str) -> Option<Vec<String>> {
         match &self.server {
@@ -143,14 +169,15 @@ impl Database {
     }
 }
 
-/// The tests of these names, once for each kind.
+/// The tests of these names, once for each kind that the build has.
 macro_rules! of_each_kind {
     ($($(#[$attribute:meta])* $test:ident),+ $(,)?) => {
-        $crate::databases::of_each_kind!(@ redis Redis $([$(#[$attribute])* $test])+);
-        $crate::databases::of_each_kind!(@ mysql MySql $([$(#[$attribute])* $test])+);
-        $crate::databases::of_each_kind!(@ mongodb MongoDb $([$(#[$attribute])* $test])+);
+        $crate::databases::of_each_kind!(@ "redis" redis Redis $([$(#[$attribute])* $test])+);
+        $crate::databases::of_each_kind!(@ "mysql" mysql MySql $([$(#[$attribute])* $test])+);
+        $crate::databases::of_each_kind!(@ "mongodb" mongodb MongoDb $([$(#[$attribute])* $test])+);
     };
-    (@ $module:ident $kind:ident $([$(#[$attribute:meta])* $test:ident])+) => {
+    (@ $feature:literal $module:ident $kind:ident $([$(#[$attribute:meta])* $test:ident])+) => {
+        #[cfg(feature = $feature)]
         mod $module {
             $(
                 #[tokio::test(flavor = "multi_thread")]

@@ -16,8 +16,12 @@ use crate::{
     scene::{SOON, agent, echoed, is_well, memory, operator, start_again},
 };
 
-/// A turn of a replica that was killed is given up after fifteen seconds; all behind it wait for that.
+/// Far more than all of it takes.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A turn of a replica that was killed is given up after fifteen seconds; all behind it wait for that, and no longer than
+/// their own turns take then.
+const HELD: Duration = Duration::from_secs(18);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_replica_loses_and_doubles_no_turn() {
@@ -53,10 +57,52 @@ async fn kill_a_replica(messages: usize) {
     let found = load.verify(&operator, true).await;
     println!("{found:?} in {took:?}, slowest answer {:?}, failures {:?}", load.slowest(), load.failures());
     assert_eq!(found.answered, messages);
+    assert!(load.slowest() < HELD, "{:?}", load.slowest());
     // What failed was the replica that was killed, and nothing else.
     assert!(load.failures().keys().all(|failure| failure.ends_with("answer")), "{:?}", load.failures());
     // Nothing of a turn is left in Redis: nobody waits, nobody holds.
     assert_eq!(redis.cli(&["--scan", "--pattern", "chat:s:*:q"]), "");
+}
+
+/// Two replicas, and a turn of the second one that does not end.
+async fn with_a_running_turn(redis: &RedisServer, upstream: &Upstream, gate: &Gate) -> (Service, Service, String) {
+    let launch = agent(upstream).env("REDIS_URL", redis.url());
+    let (a, b) = (launch.clone().start().await, launch.start().await);
+    let session = a.client().create_session().await;
+    upstream.push(Reply::text("never").held_by(gate));
+    let (client, id) = (b.client(), session.clone());
+    tokio::spawn(async move {
+        let request = client.request(reqwest::Method::POST, &format!("/sessions/{id}/messages"));
+        request.json(&serde_json::json!({"content": "lost"})).send().await
+    });
+    upstream.wait_for_requests(1).await;
+    (a, b, session)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_turn_holds_its_session_for_fifteen_seconds_at_a_time() {
+    let (redis, upstream, gate) = (RedisServer::start(), Upstream::start().await, Gate::new());
+    let (_a, _b, session) = with_a_running_turn(&redis, &upstream, &gate).await;
+    let until = redis.cli(&["HGET", &format!("chat:s:{{{session}}}:h"), "until"]);
+    let (until, now) = (until.parse::<u64>().expect("a time"), redis.cli(&["TIME"]));
+    let now: u64 = now.lines().next().expect("seconds").parse().expect("a number");
+    let held = until.saturating_sub(1000 * now);
+    // The seconds are cut off, and the turn began a moment ago.
+    assert!((10_000..=16_000).contains(&held), "{held} ms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "waits fifteen seconds"]
+async fn a_session_whose_replica_was_killed_in_a_turn_answers_after_fifteen_seconds() {
+    let (redis, upstream, gate) = (RedisServer::start(), Upstream::start().await, Gate::new());
+    let (a, mut b, session) = with_a_running_turn(&redis, &upstream, &gate).await;
+    b.kill().await;
+    let killed = Instant::now();
+    a.client().say(&session, "next").await.expect(200);
+    let took = killed.elapsed();
+    println!("{took:?}");
+    assert!(took < HELD, "{took:?}");
+    assert_eq!(memory(&a.client(), &session).await, echoed(&["next"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,9 @@ use crate::{
 /// A session's messages that are shown.
 const VISIBLE: &str = "namespace = ? AND session_id = ? AND role IN ('user', 'assistant')";
 
+/// Sessions whose id looks like one: others are not shown, and not counted either.
+const NAMED: &str = "id LIKE '________-____-____-____-____________'";
+
 /// The tables, and where in them.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -37,7 +40,7 @@ impl Reader {
     ) -> QueryResult<Page<ArchivedSession>> {
         let table = &self.tables.sessions;
         let condition = || {
-            let (mut sql, mut values) = ("namespace = ?".to_owned(), vec![Value::from(&*self.namespace)]);
+            let (mut sql, mut values) = (format!("namespace = ? AND {NAMED}"), vec![Value::from(&*self.namespace)]);
             if let Some(from) = query.from {
                 sql.push_str(" AND created_at >= ?");
                 values.push(datetime(from).into());

@@ -55,7 +55,13 @@ impl Error {
     /// Why no connection can be made. The system's words about an address hold neither the user's name nor the password.
     pub(crate) fn connecting(error: DriverError) -> Self {
         match error.kind() {
-            ErrorKind::IO if !error.details().contains(['@', '/']) => Error::Unreachable(error.details().into()),
+            ErrorKind::IO if !error.details().contains(['@', '/']) => Error::Unreachable(match error.details() {
+                // The driver says it in the words of a programmer.
+                details if details.contains("InvalidCertificate") => {
+                    format!("its certificate is not trusted: {details}").into()
+                }
+                details => details.into(),
+            }),
             _ => match Error::from(error) {
                 Error::Lost => Error::Unreachable("the connection was refused, or ended".into()),
                 error => error,

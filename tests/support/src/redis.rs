@@ -1,15 +1,17 @@
-//! Redis servers of one's own: alone ([`RedisServer`]), as a cluster ([`RedisCluster`]), watched by sentinels
+//! Redis servers of one's own: alone ([`RedisServer`], with TLS if wanted), as a cluster ([`RedisCluster`]), watched by sentinels
 //! ([`RedisSentinels`]).
 //!
 //! One starts in some ten milliseconds. Tests that do no harm may share one ([`RedisServer::shared`]) and take a prefix
 //! each; a test that stops, fills or pauses the server starts its own.
 
+mod certificate;
 mod cluster;
 mod sentinels;
 
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -19,6 +21,9 @@ pub use cluster::RedisCluster;
 pub use sentinels::RedisSentinels;
 
 use crate::{TempDir, signal};
+
+/// How it keeps what it acknowledged.
+const KEEPING: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"];
 
 /// How long a server may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +49,8 @@ pub struct RedisServer {
     folder: TempDir,
     port: u16,
     arguments: Vec<String>,
+    /// The root of its certificate, if it speaks TLS.
+    root: Option<PathBuf>,
     process: Mutex<Option<Child>>,
 }
 
@@ -63,9 +70,20 @@ impl RedisServer {
     /// As [`RedisServer::start`].
     #[must_use]
     pub fn start_with(options: &[&str]) -> Self {
-        let mut arguments = vec!["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"];
-        arguments.extend_from_slice(options);
+        let arguments = [&KEEPING, options].concat();
         Self::launch_on_free_port(TempDir::new(), &arguments, "Ready to accept connections")
+    }
+
+    /// The same, speaking TLS alone, with a certificate that whoever knows [`RedisServer::root`] trusts.
+    ///
+    /// # Panics
+    /// As [`RedisServer::start`], and when no certificate can be made.
+    #[must_use]
+    pub fn start_tls() -> Self {
+        let folder = TempDir::new();
+        let root = certificate::make(folder.path());
+        let arguments = [&KEEPING[..], &certificate::OPTIONS].concat();
+        Self::launch_with(folder, &arguments, Some(root), "Ready to accept connections")
     }
 
     /// The server that tests of one binary share.
@@ -77,12 +95,16 @@ impl RedisServer {
     }
 
     fn launch_on_free_port(folder: TempDir, arguments: &[&str], sign: &str) -> Self {
+        Self::launch_with(folder, arguments, None, sign)
+    }
+
+    fn launch_with(folder: TempDir, arguments: &[&str], root: Option<PathBuf>, sign: &str) -> Self {
         for tool in ["redis-server", "redis-cli"] {
             let found = Command::new(tool).arg("--version").output();
             assert!(found.is_ok(), "{tool} is missing: apt-get install redis-server");
         }
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut server = Self { folder, port: 0, arguments, process: Mutex::new(None) };
+        let mut server = Self { folder, port: 0, arguments, root, process: Mutex::new(None) };
         // A port that was free may be taken by the time it is bound.
         for attempt in 1.. {
             server.port = free_port();
@@ -106,10 +128,20 @@ impl RedisServer {
         self.port
     }
 
-    /// `redis://127.0.0.1:PORT/0`, without any password.
+    /// `redis://127.0.0.1:PORT/0`, or `rediss://`, without any password.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://{}/0", self.address())
+        let scheme = if self.root.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://{}/0", self.address())
+    }
+
+    /// The file with the root of its certificate.
+    ///
+    /// # Panics
+    /// When it was not started with [`RedisServer::start_tls`].
+    #[must_use]
+    pub fn root(&self) -> &PathBuf {
+        self.root.as_ref().expect("a server that speaks TLS")
     }
 
     /// Ends the server as its operator would. Its data stay.
@@ -154,7 +186,11 @@ impl RedisServer {
     /// When the client cannot be run, or says that the server does not answer.
     pub fn cli(&self, arguments: &[&str]) -> String {
         let mut client = Command::new("redis-cli");
-        client.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "--no-auth-warning"]).args(arguments);
+        client.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "--no-auth-warning"]);
+        if let Some(root) = &self.root {
+            client.arg("--tls").arg("--cacert").arg(root);
+        }
+        client.args(arguments);
         let output = client.output().expect("redis-cli: apt-get install redis-tools");
         assert!(output.status.success(), "redis-cli: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned()
@@ -183,7 +219,12 @@ impl RedisServer {
         let log = self.folder.write("log", "");
         let mut command = Command::new("sh");
         command.arg("-c").arg(RUN).arg("sh").arg(self.folder.path()).args(&self.arguments);
-        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"]);
+        let port = self.port.to_string();
+        match self.root {
+            Some(_) => command.args(["--port", "0", "--tls-port", &port]),
+            None => command.args(["--port", &port]),
+        };
+        command.args(["--bind", "127.0.0.1", "--daemonize", "no"]);
         if self.arguments.iter().all(|argument| argument != "--sentinel") {
             command.args(["--dir", "."]);
         }

@@ -11,8 +11,10 @@ if #KEYS > 3 then
   redis.call('ZADD', KEYS[6], ARGV[2], ARGV[1])
 end
 for i = 4 + fields, #ARGV, 2 do
-  if redis.call('SADD', KEYS[2], ARGV[i]) == 1 then
+  -- In this order: what is refused half way is not undone, and an id without its message would keep that out for good.
+  if redis.call('SISMEMBER', KEYS[2], ARGV[i]) == 0 then
     redis.call('RPUSH', KEYS[1], ARGV[i + 1])
+    redis.call('SADD', KEYS[2], ARGV[i])
   end
 end
 return 'ok'

@@ -26,6 +26,12 @@ async fn listed(history: &RedisHistory, query: SessionQuery) -> (Vec<SessionId>,
     (page.items.iter().map(|archived| archived.session.id).collect(), page.total)
 }
 
+/// What the archive has of a session.
+async fn said(history: &RedisHistory, session: SessionId) -> Vec<String> {
+    let page = history.messages(session, 0, 50).await.expect("an answer").expect("the session");
+    page.items.into_iter().map(|archived| String::from(archived.message.content)).collect()
+}
+
 /// What the Python service leaves in Redis of a session that was made so many minutes after nine.
 fn by_python(namespace: &str, minutes: usize) -> SessionId {
     let (server, id) = (RedisServer::shared(), session(0).id);
@@ -267,8 +273,34 @@ async fn a_sessions_own_key_of_another_kind_is_a_permanent_error() {
         let session = Arc::new(session(0));
         let key = key.replace("{ns}", &namespace).replace("{id}", &session.id.to_string());
         RedisServer::shared().cli(&["SET", &key, "x"]);
-        let applied = history.apply(&record(&session, &turn(1))).await;
+        let record = record(&session, &turn(1));
+        let applied = history.apply(&record).await;
         assert!(matches!(applied, Err(HistoryError::Permanent(_))), "{key}: {applied:?}");
+        // As an operator does who mends it, and has the service take the record once more.
+        RedisServer::shared().cli(&["DEL", &key]);
+        history.apply(&record).await.expect("archived");
+        assert_eq!(said(&history, session.id).await, ["q1", "a1"], "{key}");
+    }
+}
+
+/// A script that is refused half way is not undone: what it did by then must not keep the rest from being done later.
+#[tokio::test]
+async fn a_right_that_is_missing_loses_and_doubles_nothing_once_it_is_given() {
+    let server = RedisServer::start();
+    let url = server.url().replace("redis://", "redis://archivist:secret@");
+    for command in ["rpush", "sadd", "zadd", "hset", "sismember"] {
+        server.cli(&["ACL", "SETUSER", "archivist", "on", ">secret", "~*", "&*", "+@all", &format!("-{command}")]);
+        let redis = crate::scene::replica(&url, &prefix()).await;
+        let history = redis.history(&prefix(), "test");
+        let session = Arc::new(session(0));
+        let record = record(&session, &turn(1));
+        for _ in 0..3 {
+            let applied = history.apply(&record).await;
+            assert!(matches!(applied, Err(HistoryError::Unavailable(_))), "{command}: {applied:?}");
+        }
+        server.cli(&["ACL", "SETUSER", "archivist", &format!("+{command}")]);
+        history.apply(&record).await.expect("archived");
+        assert_eq!(said(&history, session.id).await, ["q1", "a1"], "{command}");
     }
 }
 

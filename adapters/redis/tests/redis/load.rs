@@ -93,9 +93,15 @@ impl Load {
         let mut times: HashMap<(SessionId, String), usize> = HashMap::new();
         for id in &self.ids {
             let read = self.replicas[0].read(*id, &ANYBODY).await.expect("an answer").expect("the session");
+            let mut last: HashMap<String, usize> = HashMap::new();
             for pair in read.memory.chunks(2) {
                 let [question, answer] = pair else { panic!("half of a turn") };
                 assert_eq!(question.content, answer.content, "two halves of different turns");
+                // Whoever speaks waits for the end of one turn before the next.
+                let (speaker, n) = question.content.split_once('.').expect("a speaker");
+                let n = n.parse().expect("a number");
+                let before = last.insert(speaker.to_owned(), n);
+                assert!(before < Some(n), "{speaker} said {n} after {before:?}");
                 *times.entry((*id, question.content.to_string())).or_default() += 1;
             }
         }
