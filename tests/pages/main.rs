@@ -12,7 +12,6 @@ mod export;
 mod front;
 mod interruptions;
 mod keyboard;
-mod keys;
 mod languages;
 mod looks;
 mod markdown;

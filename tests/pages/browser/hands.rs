@@ -34,8 +34,29 @@ impl Page {
         self.client.active_element().await.expect("a focus").send_keys(text).await.expect("something to type into");
     }
 
-    pub(crate) async fn press(&self, key: Key) {
-        self.types(&char::from(key).to_string()).await;
+    /// Presses a key, wherever the focus is: its name, and its number on a keyboard.
+    pub(crate) async fn press(&self, key: &str) {
+        let (number, text) = match key {
+            "Tab" => (9, ""),
+            "Enter" => (13, "\r"),
+            "Escape" => (27, ""),
+            "PageUp" => (33, ""),
+            "PageDown" => (34, ""),
+            "End" => (35, ""),
+            "Home" => (36, ""),
+            "ArrowLeft" => (37, ""),
+            "ArrowUp" => (38, ""),
+            "ArrowRight" => (39, ""),
+            "ArrowDown" => (40, ""),
+            other => panic!("{other} is not known here"),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": number});
+            if kind == "keyDown" {
+                event["text"] = json!(text);
+            }
+            self.devtools("Input.dispatchKeyEvent", event).await;
+        }
     }
 
     /// Presses a key while another one is held.

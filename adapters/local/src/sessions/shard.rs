@@ -16,7 +16,8 @@ pub(super) struct Shard {
     /// Where in `entries` a session is.
     index: HashMap<SessionId, u32>,
     entries: Vec<Arc<Entry>>,
-    /// The owners of deleted sessions of which something is left elsewhere: few, and none for long.
+    /// The owners of deleted sessions of which something is left elsewhere. Few: one stays only where a deletion failed halfway
+    /// and nobody asked again.
     pub(super) unfinished: HashMap<SessionId, Option<Box<KeyHash>>>,
 }
 
