@@ -96,11 +96,11 @@ async fn a_tool_that_hangs_is_given_up_and_the_server_told() {
     let folder = chat_test_support::TempDir::new();
     let journal = folder.path().join("journal");
     it.servers.push(scripted("one", &["--journal", &journal.display().to_string()]));
-    it.tool_timeout = Duration::from_millis(300);
+    it.tool_timeout = Duration::from_millis(1_500);
     let scene = Scene::within(folder, it);
     scene.tools.started(scene.clock.moment().plus(PATIENCE)).await;
     let outcome = scene.call("one_hang", json!({})).await;
-    assert_eq!(outcome, ToolOutcome::error("The tool did not answer within 0.3 s."));
+    assert_eq!(outcome, ToolOutcome::error("The tool did not answer within 1.5 s."));
     assert_eventually!(entries(&journal, "cancelled").len() == 1, PATIENCE);
     assert_eq!(scene.call("one_echo", json!({"text": "on"})).await, ToolOutcome::ok("on"));
     assert_eq!(entries(&journal, "start").len(), 1, "it was not started anew");
@@ -220,7 +220,7 @@ async fn a_slow_start_is_waited_for_and_no_longer_than_allowed() {
     // Later turns have waited already.
     let began = Instant::now();
     scene.tools.started(scene.clock.moment().plus(PATIENCE)).await;
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,8 +22,8 @@ use crate::{
 /// Nobody waits long for anything.
 fn hasty(server: ServerConfig) -> McpConfig {
     let mut config = config(vec![server]);
-    config.handshake_timeout = Duration::from_millis(300);
-    config.tool_timeout = Duration::from_millis(300);
+    config.handshake_timeout = Duration::from_secs(1);
+    config.tool_timeout = Duration::from_secs(1);
     config
 }
 

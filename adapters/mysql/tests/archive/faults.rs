@@ -46,7 +46,7 @@ async fn it_may_be_down_at_the_start_killed_and_restarted() {
     let (is_permanent, words) = told(history.apply(&op).await.expect_err("down"));
     assert!(!is_permanent && words.contains("refused"), "{words}");
     assert!(history.ping().await.is_err() && history.messages(session.id, 0, 1).await.is_err());
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 
     server.restart();
     assert!(history.apply(&op).await.expect("archived"));
@@ -83,7 +83,7 @@ async fn a_silent_server_stops_nothing() {
     let (is_permanent, words) =
         told(history.apply(&record(&Arc::new(session(0)), &turn(1))).await.expect_err("silent"));
     assert!(!is_permanent && words.contains("in time"), "{words}");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ impl Load {
         for id in &self.ids {
             let began = Instant::now();
             drop(open(&self.replicas[1], *id).await);
-            assert!(began.elapsed() < Duration::from_millis(1_000), "a turn had to wait {:?}", began.elapsed());
+            assert!(began.elapsed() < Duration::from_secs(2), "a turn had to wait {:?}", began.elapsed());
         }
         slowest
     }

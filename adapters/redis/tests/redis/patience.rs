@@ -17,17 +17,15 @@ use chat_domain::{
     },
     testing::samples::{forget, record, session, turn},
 };
-use chat_redis::{Redis, RedisConfig, RedisSessions};
+use chat_redis::{DECISION, Redis, RedisConfig, RedisSessions};
 use chat_test_support::{RedisServer, assert_eventually};
 use futures_util::future::join_all;
 
 use crate::{
     line::Line,
-    scene::{ANYBODY, clock, create, prefix, replica, sessions, store},
+    scene::{ANYBODY, BOUND, clock, create, in_time, prefix, replica, sessions, store},
 };
 
-/// What clients are promised.
-const BOUND: Duration = Duration::from_secs(2);
 /// One way, and so a second for each command.
 const SLOW: Duration = Duration::from_millis(500);
 
@@ -134,21 +132,29 @@ async fn limiters_and_health_checks_know_soon() {
     let who = [Identity::Ip("203.0.113.7".parse().expect("an address"))];
     assert_eventually!(limiter.take(&who).await.is_ok(), Duration::from_secs(5));
     server.freeze();
-    let began = Instant::now();
-    limiter.take(&who).await.expect_err("no answer");
-    let took = began.elapsed();
-    assert!(took < Duration::from_millis(600), "{took:?}");
+    in_time(Duration::from_millis(600), async || {
+        let began = Instant::now();
+        limiter.take(&who).await.expect_err("no answer");
+        began.elapsed()
+    })
+    .await;
     // Nor do probes wait for long.
-    let began = Instant::now();
-    assert_eq!(redis.health().check().await.state, HealthState::Down);
-    let took = began.elapsed();
-    assert!(took < Duration::from_millis(1_500), "{took:?}");
+    in_time(Duration::from_millis(1_500), async || {
+        let began = Instant::now();
+        assert_eq!(redis.health().check().await.state, HealthState::Down);
+        began.elapsed()
+    })
+    .await;
     server.thaw();
 
     // A Redis that is not there at all leaves nothing to wait for.
     let config = RedisConfig::new("redis://127.0.0.1:1/0".into()).with_prefix("x");
     let nowhere = Redis::connect(&config, clock()).await.expect("a URL of Redis");
-    let began = Instant::now();
-    nowhere.limiter(BucketPolicy::new(1.0, 5).expect("a policy")).take(&who).await.expect_err("no connection");
-    assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
+    let limiter = nowhere.limiter(BucketPolicy::new(1.0, 5).expect("a policy"));
+    in_time(DECISION / 2, async || {
+        let began = Instant::now();
+        limiter.take(&who).await.expect_err("no connection");
+        began.elapsed()
+    })
+    .await;
 }
