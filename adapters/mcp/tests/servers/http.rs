@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 use crate::scene::{PATIENCE, RESULT_MAX, Scene, config, with_transport};
 
 /// Long enough for a closed connection to be noticed.
-const HEARD: Duration = Duration::from_millis(300);
+const HEARD: Duration = Duration::from_secs(1);
 
 /// The tools of the port's conformance suite, and one that can be added.
 #[derive(Clone)]

@@ -183,7 +183,8 @@ async fn nonsense_in_the_middle_of_a_stream_is_an_invalid_response() {
 
 #[tokio::test]
 async fn a_stream_lives_as_long_as_bytes_come() {
-    let pause = IMPATIENT / 2;
+    let gap = Duration::from_secs(2);
+    let pause = gap / 6;
     let mut reply = Reply::events();
     for _ in 0..4 {
         reply = reply.comment("OPENROUTER PROCESSING").wait(pause);
@@ -192,7 +193,7 @@ async fn a_stream_lives_as_long_as_bytes_come() {
         reply = reply.delta("a").wait(pause);
     }
     let upstream = Upstream::scripted([reply.finish("stop").done()]).await;
-    let completion = ask(&impatient(&upstream), Delivery::Streamed).await.expect("an answer");
+    let completion = ask(&llm_with(config(upstream.base_url(), gap)), Delivery::Streamed).await.expect("an answer");
     assert_eq!(completion.text, "aaaa");
 }
 

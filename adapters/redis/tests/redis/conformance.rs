@@ -20,7 +20,7 @@ async fn sessions_subject() -> conformance::sessions::Subject {
 
 async fn forgetful_subject() -> conformance::session_expiry::Subject {
     let redis = fresh().await;
-    let idle = Duration::from_millis(600);
+    let idle = Duration::from_secs(3);
     let store = redis.sessions(SessionPolicy { ttl: Some(idle), lease: SessionPolicy::LEASE });
     conformance::session_expiry::Subject::new(Arc::new(store), clock(), idle).holding(redis)
 }

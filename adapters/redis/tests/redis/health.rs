@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chat_domain::ports::health::{HealthCheck, HealthState};
-use chat_test_support::RedisServer;
+use chat_test_support::{RedisServer, assert_eventually};
 
 use crate::{
     faults::{is_unavailable, is_well_again},
-    scene::{clock, prefix, replica, sessions},
+    scene::{clock, connecting, prefix, replica, sessions},
 };
 
 /// Not since somebody asked, and not only that there is no connection.
@@ -29,12 +29,13 @@ async fn health_tells_why_redis_is_away_and_since_when() {
     assert_eq!(health.check().await.state, HealthState::Up);
 
     server.kill();
-    let health = replica(&server.url(), &prefix()).await.health();
-    let error = health.check().await.last_error.expect("why");
-    assert!(error.starts_with("Redis cannot be reached: ") && error.contains("refused"), "{error}");
+    let health = connecting(&server.url(), &prefix()).await.health();
+    let told = async || health.check().await.last_error.expect("why");
+    assert_eventually!(told().await.contains("refused"), Duration::from_secs(10));
+    assert!(told().await.starts_with("Redis cannot be reached: "), "{}", told().await);
     server.restart();
     let wrong = server.url().replacen("redis://", "redis://nobody:mistaken@", 1);
-    let health = replica(&wrong, &prefix()).await.health();
-    let error = health.check().await.last_error.expect("why");
-    assert_eq!(error, "Redis refuses the credentials");
+    let health = connecting(&wrong, &prefix()).await.health();
+    let told = async || health.check().await.last_error.expect("why");
+    assert_eventually!(&*told().await == "Redis refuses the credentials", Duration::from_secs(10));
 }

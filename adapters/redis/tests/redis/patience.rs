@@ -23,11 +23,11 @@ use futures_util::future::join_all;
 
 use crate::{
     line::Line,
-    scene::{ANYBODY, BOUND, clock, create, in_time, prefix, replica, sessions, store},
+    scene::{ANYBODY, BOUND, clock, create, in_time, patient, prefix, replica, store},
 };
 
-/// One way, and so a second for each command.
-const SLOW: Duration = Duration::from_millis(500);
+/// One way. Two commands take longer than what is bounded, and one of two does not.
+const SLOW: Duration = Duration::from_millis(700);
 
 async fn timed<T: Debug>(what: &str, operation: impl Future<Output = T>) -> (T, Duration) {
     let began = Instant::now();
@@ -44,7 +44,7 @@ fn left(server: &RedisServer, prefix: &str) -> String {
 
 async fn over(line: &Line, prefix: &str) -> (Redis, Arc<RedisSessions>) {
     let redis = replica(&line.url(), prefix).await;
-    let store = sessions(&redis);
+    let store = Arc::new(redis.sessions(patient()));
     // So that Redis knows the scripts.
     let id = create(&store).await.id;
     store.delete(id, &ANYBODY).await.expect("deleted");
@@ -63,7 +63,7 @@ async fn a_session_that_could_not_be_made_whole_is_taken_back_without_anybody_wa
         created.expect_err("no answer");
         assert_ne!(left(&server, &prefix), "", "it was made");
         line.speak();
-        assert_eventually!(left(&server, &prefix).is_empty(), Duration::from_secs(10));
+        assert_eventually!(left(&server, &prefix).is_empty(), Duration::from_secs(30));
     }
 }
 
@@ -87,8 +87,8 @@ async fn the_commands_of_one_operation_share_its_time() {
         timed("create", store.create(Arc::new(session(0)))),
         timed("add", bypass.add(network)),
     );
-    listed.0.expect_err("three commands take three seconds");
-    made.0.expect_err("two commands take two seconds");
+    listed.0.expect_err("three commands take four seconds");
+    made.0.expect_err("two commands take almost three seconds");
     // What comes after the one that counts happens by itself.
     assert_eq!(deleted.0.expect("deleted"), Deletion::Deleted);
     added.0.expect("added");
@@ -130,22 +130,24 @@ async fn limiters_and_health_checks_know_soon() {
     let redis = replica(&server.url(), &prefix()).await;
     let limiter = redis.limiter(BucketPolicy::new(1.0, 5).expect("a policy"));
     let who = [Identity::Ip("203.0.113.7".parse().expect("an address"))];
-    assert_eventually!(limiter.take(&who).await.is_ok(), Duration::from_secs(5));
-    server.freeze();
-    in_time(Duration::from_millis(600), async || {
-        let began = Instant::now();
-        limiter.take(&who).await.expect_err("no answer");
-        began.elapsed()
-    })
-    .await;
     // Nor do probes wait for long.
-    in_time(Duration::from_millis(1_500), async || {
-        let began = Instant::now();
-        assert_eq!(redis.health().check().await.state, HealthState::Down);
-        began.elapsed()
-    })
-    .await;
-    server.thaw();
+    for (asks_health, bound) in [(false, 600), (true, 1_500)] {
+        in_time(Duration::from_millis(bound), async || {
+            // Connected, each time: who is not has nothing to wait for.
+            assert_eventually!(limiter.take(&who).await.is_ok(), Duration::from_secs(20));
+            server.freeze();
+            let began = Instant::now();
+            if asks_health {
+                assert_eq!(redis.health().check().await.state, HealthState::Down);
+            } else {
+                limiter.take(&who).await.expect_err("no answer");
+            }
+            let took = began.elapsed();
+            server.thaw();
+            took
+        })
+        .await;
+    }
 
     // A Redis that is not there at all leaves nothing to wait for.
     let config = RedisConfig::new("redis://127.0.0.1:1/0".into()).with_prefix("x");

@@ -8,6 +8,7 @@ use std::{
 use chat_domain::{
     ports::{
         Clock,
+        health::{HealthCheck, HealthState},
         sessions::{CommitError, OpenError, Opened, Place, SessionStore},
     },
     session::{Caller, Session, SessionId},
@@ -15,7 +16,7 @@ use chat_domain::{
 };
 use chat_local::system::SystemClock;
 use chat_redis::{Redis, RedisConfig, RedisSessions, SessionPolicy};
-use chat_test_support::RedisServer;
+use chat_test_support::{RedisServer, assert_eventually};
 
 pub(crate) const ANYBODY: Caller = Caller::Client(None);
 
@@ -47,8 +48,15 @@ pub(crate) fn prefix() -> String {
     format!("test-{}", chat_domain::testing::samples::session_id())
 }
 
-/// One replica's connections to a Redis.
+/// One replica's connections to a Redis, which it has.
 pub(crate) async fn replica(url: &str, prefix: &str) -> Redis {
+    let redis = connecting(url, prefix).await;
+    assert_eventually!(redis.health().check().await.state == HealthState::Up, Duration::from_secs(10));
+    redis
+}
+
+/// The same, of a Redis that may not be there.
+pub(crate) async fn connecting(url: &str, prefix: &str) -> Redis {
     let config = RedisConfig::new(url.into()).with_prefix(prefix);
     Redis::connect(&config, clock()).await.expect("a URL of Redis")
 }
@@ -61,6 +69,11 @@ pub(crate) async fn fresh() -> Redis {
 /// A policy whose sessions stay, and whose turns are taken for dead after a time that tests can wait for.
 pub(crate) fn policy() -> SessionPolicy {
     SessionPolicy { ttl: None, lease: Duration::from_secs(3) }
+}
+
+/// A policy with so long a lease that nothing in a test happens because one has ended or was renewed.
+pub(crate) fn patient() -> SessionPolicy {
+    SessionPolicy { ttl: None, lease: Duration::from_secs(3_600) }
 }
 
 pub(crate) fn sessions(redis: &Redis) -> Arc<RedisSessions> {

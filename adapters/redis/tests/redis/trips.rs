@@ -16,7 +16,7 @@ use chat_test_support::RedisServer;
 
 use crate::{
     line::Line,
-    scene::{ANYBODY, commit, create, open, prefix, replica, sessions},
+    scene::{ANYBODY, commit, create, open, patient, prefix, replica},
 };
 
 /// One way.
@@ -36,7 +36,7 @@ async fn a_turn_with_limits_and_history_takes_four_round_trips() {
     let server = RedisServer::start();
     let line = Line::to(&server, DELAY).await;
     let redis = replica(&line.url(), &prefix()).await;
-    let (store, bypass, history) = (sessions(&redis), redis.bypass(), redis.history("archive", "test"));
+    let (store, bypass, history) = (redis.sessions(patient()), redis.bypass(), redis.history("archive", "test"));
     let limiter = redis.limiter(BucketPolicy::new(1000.0, 1000).expect("a policy")).with_patience(PATIENCE);
     let session = create(&store).await;
     let address: IpAddr = "203.0.113.7".parse().expect("an address");
@@ -71,7 +71,7 @@ async fn a_turn_with_limits_and_history_takes_four_round_trips() {
 async fn a_turn_in_a_free_session_is_two_commands() {
     let server = RedisServer::start();
     let redis = replica(&server.url(), &prefix()).await;
-    let store = sessions(&redis);
+    let store = redis.sessions(patient());
     let id = create(&store).await.id;
     commit(open(&store, id).await, 0).await.expect("a commit");
     server.cli(&["CONFIG", "RESETSTAT"]);

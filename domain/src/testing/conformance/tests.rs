@@ -44,12 +44,14 @@ async fn small_store() -> session_capacity::Subject {
 async fn limiter(policy: BucketPolicy) -> limits::Subject {
     let clock = FakeClock::new();
     let limiter = MemoryLimiter::new(policy, Arc::new(clock.clone()));
+    let advanced = clock.clone();
     let advance = move |time| {
-        clock.advance(time);
+        advanced.advance(time);
         futures_util::future::ready(()).boxed()
     };
     limits::Subject {
         limiter: Arc::new(limiter),
+        clock: Arc::new(clock),
         advance: Box::new(advance),
         slack: Duration::ZERO,
         held: Box::new(()),
