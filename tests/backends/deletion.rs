@@ -59,6 +59,11 @@ async fn delete(
     let queue = format!("chat:s:{{{session}}}:q");
     assert_eventually!(redis.cli(&["LLEN", &queue]) == "5", SOON);
 
+    // Right after a renewal: the next one, by which the running turn would find it out as well, is far away.
+    let until = || redis.cli(&["HGET", &format!("chat:s:{{{session}}}:h"), "until"]);
+    let first = until();
+    assert_eventually!(until() != first, SOON);
+
     let began = Instant::now();
     b.client().delete(&format!("/sessions/{session}")).await.expect(204);
     let ended = turns.join_all().await;
