@@ -165,7 +165,7 @@ async fn a_deleted_session_leaves_no_archive(kind: Kind) {
 }
 
 async fn a_session_that_only_the_archive_has_is_deleted(kind: Kind) {
-    let scene = Scene::of(kind, &[("SESSION_TTL_SECONDS", "1")]).await;
+    let scene = Scene::of(kind, &[("SESSION_TTL_SECONDS", "3")]).await;
     let session = scene.client.create_session().await;
     scene.client.say(&session, "one").await.expect(200);
     assert_eventually!(scene.is_archived(&session, &echoed(&["one"])).await, SOON);
@@ -175,7 +175,7 @@ async fn a_session_that_only_the_archive_has_is_deleted(kind: Kind) {
     while scene.client.get(&path).await.status != 404 {
         looks += 1;
         assert!(looks < 5, "it does not expire");
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        tokio::time::sleep(Duration::from_millis(3_200)).await;
     }
     assert!(scene.is_archived(&session, &echoed(&["one"])).await, "what has expired stays in the archive");
     scene.client.delete(&path).await.expect(204);

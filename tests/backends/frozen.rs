@@ -10,12 +10,12 @@ use crate::{
     scene::{SOON, agent, blocking, is_well, operator, readiness},
 };
 
-/// Every adapter gives up by then: eight seconds, and what a busy machine adds.
-const GIVEN_UP: Duration = Duration::from_millis(9_500);
+/// Every adapter gives up by then: eight seconds, and what a busy machine adds. Less than two such calls in a row.
+const GIVEN_UP: Duration = Duration::from_secs(14);
 
-/// A write is waited for half a second. The rest is for a busy machine, and the more so the more it has to do.
-const NOT_WAITED_FOR: Duration = Duration::from_secs(2);
-const NOT_WAITED_FOR_UNDER_LOAD: Duration = Duration::from_secs(5);
+/// A write is waited for half a second. The rest is for a busy machine, and stays below the five seconds that a turn would
+/// take which waits until an adapter gives up.
+const NOT_WAITED_FOR: Duration = Duration::from_millis(4_500);
 
 of_each_kind!(
     a_frozen_history_database_stops_no_chat_and_has_everything_once_when_it_goes_on,
@@ -24,15 +24,15 @@ of_each_kind!(
 );
 
 async fn a_frozen_history_database_stops_no_chat_and_has_everything_once_when_it_goes_on(kind: Kind) {
-    freeze(kind, 4, Duration::ZERO, NOT_WAITED_FOR).await;
+    freeze(kind, 4, Duration::ZERO).await;
 }
 
 async fn a_history_database_that_is_frozen_for_a_minute_has_everything_once_when_it_goes_on(kind: Kind) {
-    freeze(kind, 16, Duration::from_secs(60), NOT_WAITED_FOR_UNDER_LOAD).await;
+    freeze(kind, 16, Duration::from_secs(60)).await;
 }
 
 /// Freezes the database until an operator was told so, and for this time at least.
-async fn freeze(kind: Kind, clients: usize, at_least: Duration, slowest: Duration) {
+async fn freeze(kind: Kind, clients: usize, at_least: Duration) {
     let database = blocking(|| kind.own());
     let upstream = Upstream::start().await;
     let service = database.given_to(agent(&upstream)).start().await;
@@ -73,6 +73,6 @@ async fn freeze(kind: Kind, clients: usize, at_least: Duration, slowest: Duratio
         load.slowest()
     );
     assert!(load.failures().is_empty(), "{:?}", load.failures());
-    assert!(load.slowest() < slowest, "{:?}", load.slowest());
+    assert!(load.slowest() < NOT_WAITED_FOR, "{:?}", load.slowest());
     assert!(service.events("panic").is_empty());
 }

@@ -90,20 +90,30 @@ async fn every_replica_lists_and_counts_the_sessions_of_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_let_through_what_one_would() {
     const BURST: usize = 20;
-    let scene = Scene::with(&[("RATE_RPS", "0.001"), ("RATE_BURST", "20")]).await;
+    // A decision that takes longer than 150 ms on a busy machine is none: such a request is refused, and told apart.
+    let limits = [("RATE_RPS", "0.001"), ("RATE_BURST", "20"), ("RATE_LIMIT_ON_ERROR", "deny")];
+    let scene = Scene::with(&limits).await;
     let (clients, mut requests) = (scene.replicas.each_ref().map(Service::client), JoinSet::new());
     for number in 0..4 * BURST {
         let client = clients[number % 2].clone();
         requests.spawn(async move { client.post("/sessions", &json!({})).await.status });
     }
-    let mut statuses = requests.join_all().await;
-    statuses.sort_unstable();
-    let let_through = statuses.iter().filter(|status| **status == 201).count();
-    assert_eq!((let_through, statuses.last()), (BURST, Some(&429)), "{statuses:?}");
-    assert!(statuses.iter().all(|status| [201, 429].contains(status)), "{statuses:?}");
+    let statuses = requests.join_all().await;
+    let [let_through, refused, undecided] =
+        [201, 429, 503].map(|wanted| statuses.iter().filter(|status| **status == wanted).count());
+    assert_eq!(let_through + refused + undecided, 4 * BURST, "{statuses:?}");
+    // What was not told in time may have been let through by Redis.
+    assert!(let_through <= BURST && let_through + undecided >= BURST && refused > 0, "{statuses:?}");
     // A replica that comes later knows what the others let through.
     let late = scene.launch.clone().start().await;
-    late.client().post("/sessions", &json!({})).await.expect(429);
+    assert_eventually!(
+        {
+            let told = late.client().post("/sessions", &json!({})).await.status;
+            assert_ne!(told, 201);
+            told == 429
+        },
+        TOLD
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +122,8 @@ async fn the_bypass_list_is_shared_and_outlives_a_restart() {
     let [a, b] = scene.replicas.each_ref().map(Service::client);
     let admin = operator(&scene.replicas[0]);
     a.create_session().await;
-    b.post("/sessions", &json!({})).await.expect(429);
+    // A decision that takes longer than 150 ms on a busy machine lets a request pass.
+    assert_eventually!(b.post("/sessions", &json!({})).await.status == 429, TOLD);
 
     admin.post("/admin/bypass", &json!({"ip": "::ffff:127.0.0.1"})).await.expect(201);
     admin.post("/admin/bypass", &json!({"ip": "10.1.0.0/16"})).await.expect(201);
@@ -157,7 +168,7 @@ async fn a_session_belongs_to_its_key_at_every_replica() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_key_is_stored_or_logged_as_it_is() {
     // Slow enough for a bucket to be seen: a full one is none.
-    let scene = Scene::with(&[("API_KEYS", "sentinel-of-a-key"), ("RATE_RPS", "1"), ("RATE_BURST", "100")]).await;
+    let scene = Scene::with(&[("API_KEYS", "sentinel-of-a-key"), ("RATE_RPS", "0.01"), ("RATE_BURST", "100")]).await;
     let client = scene.replicas[0].client().with_header("x-api-key", "sentinel-of-a-key");
     let session = client.create_session().await;
     client.say(&session, "one").await.expect(200);

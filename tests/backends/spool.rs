@@ -47,9 +47,9 @@ async fn without_database_and_spool_turns_are_refused_before_a_model_is_asked(ki
         let (body, path) = (json!({}), format!("/sessions/{session}/messages"));
         let said = json!({"content": "refused"});
         tokio::join!(
-            assert_unavailable("create", client.post("/sessions", &body)),
-            assert_unavailable("say", client.post(&path, &said)),
-            assert_unavailable("say elsewhere", client.say(&other, "refused")),
+            assert_unavailable("create", async || client.post("/sessions", &body).await),
+            assert_unavailable("say", async || client.post(&path, &said).await),
+            assert_unavailable("say elsewhere", async || client.say(&other, "refused").await),
         );
         let (status, history) = readiness(&operator, "history").await;
         assert_eq!((status.as_str(), &history["state"]), ("unavailable", &json!("down")), "{history}");

@@ -18,12 +18,15 @@ async fn a_stall_of_two_seconds_loses_and_doubles_no_turn() {
     let operator = operator(&services[0]);
     let load = Load::new(&[services[0].client(), services[1].client()], 4).await;
     let running = load.start(12, usize::MAX, Duration::ZERO);
+    let mut longest = Duration::ZERO;
     for _ in 0..2 {
         let answered = load.answered();
         assert_eventually!(load.answered() > answered + 100, SOON);
+        let frozen = Instant::now();
         redis.freeze();
         tokio::time::sleep(Duration::from_secs(2)).await;
         redis.thaw();
+        longest = longest.max(frozen.elapsed());
     }
     let (answered, thawed) = (load.answered(), Instant::now());
     assert_eventually!(load.answered() > answered + 100, SOON);
@@ -31,8 +34,10 @@ async fn a_stall_of_two_seconds_loses_and_doubles_no_turn() {
     load.end(running).await;
     assert_eventually!(is_well(&operator).await, SOON);
     let found = load.verify(&operator, true).await;
-    // A client may fail twice in a stall, and once more when connections are made anew.
-    assert!(load.failures().values().sum::<usize>() <= 2 * 12 * 3, "{:?}", load.failures());
+    // A client may fail twice in a stall, and once more when connections are made anew. In a longer stall than was meant, on
+    // a busy machine, they are given up as they should be, and every attempt fails at once until it ends.
+    let failures: usize = load.failures().values().sum();
+    assert!(failures <= 2 * 12 * 3 || longest > Duration::from_millis(2_100), "{longest:?}: {:?}", load.failures());
     println!(
         "{found:?}, a hundred more answered {took:?} after the stall, slowest answer {:?}, failures {:?}",
         load.slowest(),

@@ -17,8 +17,9 @@ pub(crate) const TOKEN: &str = "sentinel-of-the-admin-token";
 /// What a condition may take to come true: far more than it needs on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// Above what anything takes that waits for nobody, below what would be waited for.
-pub(crate) const AT_ONCE: Duration = Duration::from_secs(6);
+/// Above what anything takes that waits for nobody, with two processes to start; below what would be waited for, which
+/// is half a minute and more.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(15);
 
 /// The program, with limits that are not in the way.
 pub(crate) fn program() -> Launch {

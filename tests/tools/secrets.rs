@@ -49,7 +49,8 @@ async fn no_log_line_has_what_tools_are_given_or_give() {
         .scripted("gone", &["--exit", "4"])
         .http("web", &format!("http://{}/sentinel-path?key=sentinel-query", nobody.address()))
         .with("headers", json!({"Authorization": "Bearer sentinel-header"}));
-    let variables = [("LOG_LEVEL", "TRACE"), ("API_KEYS", API_KEY), ("MCP_TOOL_TIMEOUT_SECONDS", "0.5")];
+    // One tool hangs; the others have no more time than it to succeed.
+    let variables = [("LOG_LEVEL", "TRACE"), ("API_KEYS", API_KEY), ("MCP_TOOL_TIMEOUT_SECONDS", "3")];
     let scene = Scene::with(&servers, &variables).await;
     let client = scene.client.with_header("x-api-key", API_KEY);
     let calls = [

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use chat_test_support::mcp::Servers;
 use serde_json::{Value, json};
 
-use crate::scene::{AT_ONCE, Scene};
+use crate::scene::Scene;
 
 #[tokio::test]
 async fn a_turn_right_after_the_start_waits_for_the_tools() {
-    let servers = Servers::new().scripted("quick", &[]).scripted("slow", &["--start-after", "1.5"]);
+    let servers = Servers::new().scripted("quick", &[]).scripted("slow", &["--start-after", "5"]);
     let scene = Scene::of(&servers).await;
     assert_eq!(scene.shown("slow").await["status"], "starting");
     assert_eq!(scene.client.get("/health/ready").await.expect(200).body["status"], "degraded");
@@ -24,16 +24,17 @@ async fn a_turn_right_after_the_start_waits_for_the_tools() {
 async fn a_turn_waits_no_longer_than_it_may() {
     let servers = Servers::new().scripted("quick", &[]).scripted("never", &["--silent"]);
     let began = Instant::now();
-    let scene = Scene::with(&servers, &[("MCP_START_TIMEOUT_SECONDS", "2")]).await;
+    // In this time the quick one has to be there, on a busy machine as well.
+    let scene = Scene::with(&servers, &[("MCP_START_TIMEOUT_SECONDS", "8")]).await;
     let answer = scene.ask("/quick_echo {\"text\": \"here\"}").await;
     let took = began.elapsed();
-    assert!((Duration::from_millis(1900)..2 * AT_ONCE).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(7900)..Duration::from_secs(20)).contains(&took), "{took:?}");
     assert_eq!(answer.content(), "here");
     assert_eq!(answer.body["message"]["metadata"]["unavailable_servers"], json!(["never"]));
     // Who comes later does not wait again.
     let again = Instant::now();
     scene.ask("hi").await;
-    assert!(again.elapsed() < Duration::from_millis(1500), "{:?}", again.elapsed());
+    assert!(again.elapsed() < Duration::from_secs(6), "{:?}", again.elapsed());
     assert_eq!(scene.shown("never").await["status"], "starting");
 }
 

@@ -17,9 +17,11 @@ async fn a_signal_ends_the_service_and_all_its_processes_in_order() {
         .scripted("stubborn", &["--grandchild", "--deaf"])
         .scripted("away", &["--silent"]);
     let mut scene = Scene::with(&servers, &[("MCP_START_TIMEOUT_SECONDS", "1")]).await;
+    assert_eventually!(scene.is_ready("polite").await && scene.is_ready("stubborn").await, SOON);
     scene.ask("/polite_echo {}\n/stubborn_echo {}").await;
+    // Three servers, a grandchild and the guard.
+    assert_eventually!(descendants(scene.service.pid()).len() == 5, SOON);
     let processes = descendants(scene.service.pid());
-    assert_eq!(processes.len(), 5, "three servers, a grandchild and the guard");
     let exit = scene.service.terminate().await;
     assert!(exit.status.success() && exit.took < Duration::from_secs(10), "{exit:?}");
     let left: Vec<_> = processes.iter().filter(|&&pid| is_alive(pid)).collect();

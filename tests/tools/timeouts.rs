@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use chat_test_support::{Reply, Upstream, assert_eventually, mcp::Servers};
 use serde_json::json;
 
-use crate::scene::{AT_ONCE, SOON, Scene, messages_of, obey, program, tool_calls};
+use crate::scene::{SOON, Scene, messages_of, obey, program, tool_calls};
 
 fn one() -> Servers {
     Servers::new().scripted("one", &[])
@@ -20,15 +20,16 @@ async fn was_cancelled(scene: &Scene, times: usize) {
 
 #[tokio::test]
 async fn a_tool_that_hangs_is_an_error_result_and_the_server_is_told() {
-    let scene = Scene::with(&one(), &[("MCP_TOOL_TIMEOUT_SECONDS", "0.5")]).await;
+    // The call beside it has no more time than that, and is to succeed.
+    let scene = Scene::with(&one(), &[("MCP_TOOL_TIMEOUT_SECONDS", "3")]).await;
     let answer = scene.ask("/one_hang {}\n/one_echo {\"text\": \"beside\"}").await;
-    assert_eq!(answer.content(), "The tool did not answer within 0.5 s.\nbeside");
+    assert_eq!(answer.content(), "The tool did not answer within 3.0 s.\nbeside");
     assert_eq!(
         (&tool_calls(&answer)[0]["is_error"], &tool_calls(&answer)[1]["is_error"]),
         (&json!(true), &json!(false))
     );
     let took = tool_calls(&answer)[0]["duration_ms"].as_u64().expect("milliseconds");
-    assert!((500..5000).contains(&took), "{took}");
+    assert!((3000..20_000).contains(&took), "{took}");
     was_cancelled(&scene, 1).await;
 }
 
@@ -41,7 +42,7 @@ async fn a_turn_ends_in_time_while_a_tool_hangs() {
     let began = Instant::now();
     let answer = scene.client.say(&session, "/one_hang {}").await.expect(504);
     assert_eq!(answer.code(), "turn_timeout");
-    assert!((Duration::from_millis(1900)..AT_ONCE).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!((Duration::from_millis(1900)..Duration::from_secs(6)).contains(&began.elapsed()), "{:?}", began.elapsed());
     let events = scene.client.say_streaming(&session, "/one_hang {}").await.expect("a stream").collect().await;
     let last = events.last().expect("events");
     assert_eq!((last.event.as_str(), &last.data["error"]["code"]), ("error", &json!("turn_timeout")));

@@ -8,13 +8,13 @@ mod launch;
 pub use launch::Launch;
 
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{Client, TempDir, poll_pause};
+use crate::{Client, TempDir, poll_pause, signal};
 
 /// How long a test waits for what a process should do at once.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -139,11 +139,8 @@ impl Service {
     /// # Panics
     /// When the process is gone.
     pub fn signal(&self, name: &str) {
-        // The standard library only knows SIGKILL; the shell's `kill` is there wherever tests run.
-        let script = r#"kill -s "$0" "$1""#;
-        let pid = self.pid().to_string();
-        let sent = Command::new("sh").args(["-c", script, name, &pid]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send {name} to {pid}");
+        // The standard library only knows SIGKILL.
+        signal::send_to(self.pid(), name);
     }
 
     /// Asks it to end (SIGTERM) and waits until it has.
