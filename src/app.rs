@@ -129,12 +129,13 @@ impl App {
     /// Serves until a signal says to end, then lets go in order.
     pub async fn run(self, listener: TcpListener) {
         let upkeep = self.upkeep.start();
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(event = "listening", address = %address, "listening");
-        }
         let max_connections = files::room_for(self.server.max_connections);
         let limits = ConnectionLimits { max_connections, ..ConnectionLimits::default() };
         let stop = stop_signal(self.draining.clone(), self.server.shutdown_delay);
+        // The start's last word: whoever waits for it has read all that a start says, and may stop the service at once.
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(event = "listening", address = %address, "listening");
+        }
         let all_ended = serve(listener, self.service, limits, stop, self.server.shutdown_grace).await;
         upkeep.abort();
         // No turn needs them any more.
@@ -168,15 +169,19 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Resolves when the service is to stop accepting: after a signal, and after the time that load balancers need to notice
 /// that it is no longer ready. A second signal ends that wait.
-async fn stop_signal(draining: Arc<AtomicBool>, delay: Duration) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be listened to: the service can only be killed");
-        return std::future::pending().await;
-    };
-    let mut next = async || tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" };
-    let name = next().await;
-    draining.store(true, Ordering::Relaxed);
-    tracing::info!(event = "draining", signal = name, delay_seconds = delay.as_secs_f64(), "draining");
-    let _ = tokio::time::timeout(delay, next()).await;
+///
+/// Signals are caught from the call on, not from the first poll: one that comes in between ends the service in order.
+fn stop_signal(draining: Arc<AtomicBool>, delay: Duration) -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            tracing::error!("signals cannot be listened to: the service can only be killed");
+            return std::future::pending().await;
+        };
+        let mut next = async || tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" };
+        let name = next().await;
+        draining.store(true, Ordering::Relaxed);
+        tracing::info!(event = "draining", signal = name, delay_seconds = delay.as_secs_f64(), "draining");
+        let _ = tokio::time::timeout(delay, next()).await;
+    }
 }

@@ -8,8 +8,13 @@ PATH=$PATH:/usr/sbin:/sbin
 
 tools=target/test-tools
 
+# retry COMMAND...: a registry that does not answer once mostly does the next time.
+retry() {
+    "$@" || { sleep 5 && "$@"; } || { sleep 20 && "$@"; }
+}
+
 as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else return 1; fi
+    if [ "$(id -u)" = 0 ]; then retry "$@"; elif command -v sudo >/dev/null; then retry sudo "$@"; else return 1; fi
 }
 
 # need COMMAND PACKAGE
@@ -39,7 +44,7 @@ need_python_tools() {
     need python3 python3
     python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv python3-venv
     python3 -m venv "$tools/$1"
-    "$tools/$1/bin/pip" install -q --disable-pip-version-check "${@:2}"
+    retry "$tools/$1/bin/pip" install -q --disable-pip-version-check "${@:2}"
     echo "${*:2}" >"$tools/$1/.packages"
 }
 
@@ -51,7 +56,7 @@ need_node_tools() {
     mkdir -p "$tools/$1"
     # Without a manifest npm would look for one in the folders above.
     echo '{ "private": true }' >"$tools/$1/package.json"
-    npm install --prefix "$tools/$1" --loglevel=error --no-audit --no-fund --no-update-notifier --save-exact "${@:2}" >/dev/null
+    retry npm install --prefix "$tools/$1" --loglevel=error --no-audit --no-fund --no-update-notifier --save-exact "${@:2}" >/dev/null
     echo "${*:2}" >"$tools/$1/.packages"
 }
 

@@ -6,7 +6,8 @@ use chat_test_support::{Answer, Client, assert_eventually};
 use serde_json::{Value, json};
 
 use crate::scene::{
-    KEY, NO_SESSION, Scene, TOKEN, assert_error, assert_rate_limited, is_time, keys, launch, operations, pairs, said,
+    KEY, NO_SESSION, Scene, TOKEN, assert_error, assert_rate_limited, guess_until_refused, is_time, keys, launch,
+    operations, pairs, said,
 };
 
 async fn ask_all(client: &Client, check: impl Fn(&str, &Answer)) {
@@ -85,22 +86,13 @@ async fn every_operation_needs_the_token() {
 async fn wrong_tokens_are_limited_per_address() {
     let (scene, operator) = Scene::with_operator(&[("TRUSTED_PROXIES", "127.0.0.1")]).await;
     let guessing = scene.client.with_header("x-admin-token", "guess");
-    let mut refused = None;
-    for guess in 0..100 {
-        let answer = guessing.get("/admin/runtime").await;
-        if answer.status == 429 {
-            refused = Some((guess, answer));
-            break;
-        }
-        assert_error(&answer, 401, "invalid_admin_token");
-    }
-    let (guesses, answer) = refused.expect("a limit");
-    assert_rate_limited(&answer);
+    let guess = async || guessing.get("/admin/runtime").await;
+    let (guesses, answer, right) = guess_until_refused(guess, async || operator.get("/admin/runtime").await).await;
     // Ten at once, and one a second for as long as the ten took.
     assert!(guesses >= 10, "{guesses}");
     assert!(answer.body["retry_after"].as_f64().expect("seconds") <= 1.0, "{}", answer.text);
     // Not even the right token counts now: otherwise a guess could be made at any speed. From elsewhere it does.
-    assert_rate_limited(&operator.get("/admin/runtime").await);
+    assert_rate_limited(&right);
     for _ in 0..15 {
         operator.with_header("x-forwarded-for", "203.0.113.2").get("/admin/runtime").await.expect(200);
     }

@@ -5,7 +5,7 @@ mod cors;
 mod keys;
 mod proxies;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chat_test_support::{Answer, Client, assert_eventually};
 use reqwest::Method;
@@ -117,10 +117,12 @@ async fn the_default_is_five_at_once() {
         .start()
         .await;
     let client = service.client();
+    let began = Instant::now();
     let knocks = futures_util::future::join_all((0..20).map(|_| knock(&client))).await;
     let passed = knocks.iter().filter(|answer| answer.status == 404).count();
     // One a second is added while they run.
-    assert!((5..=10).contains(&passed), "{passed}");
+    let added = began.elapsed().as_secs() as usize;
+    assert!((5..=5 + added).contains(&passed), "{passed}, {added} of them later");
 }
 
 #[tokio::test]

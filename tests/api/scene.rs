@@ -1,6 +1,6 @@
 //! A service with a scripted upstream behind it, and what is asked of an answer again and again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chat_test_support::{Answer, Client, Service, Upstream, service::Launch};
 use reqwest::Method;
@@ -134,6 +134,31 @@ pub(crate) fn assert_rate_limited(answer: &Answer) {
     let header: f64 = answer.header("retry-after").expect("Retry-After").parse().expect("whole seconds");
     assert!(pause > 0.0 && header >= 1.0 && header == pause.ceil().max(1.0), "{pause} and {header}");
     assert!(answer.header("x-request-id").is_some());
+}
+
+/// Guesses until a guess is refused, then asks something else. → how many guesses there were before, the refusal, and the
+/// other answer while the refusal lasted
+///
+/// It lasts for a second at the most. Where the other answer took longer, all of it is done again.
+pub(crate) async fn guess_until_refused(
+    guess: impl AsyncFn() -> Answer,
+    other: impl AsyncFn() -> Answer,
+) -> (usize, Answer, Answer) {
+    for guesses in 0..100 {
+        let began = Instant::now();
+        let refused = guess().await;
+        if refused.status != 429 {
+            assert_error(&refused, 401, "invalid_admin_token");
+            continue;
+        }
+        assert_rate_limited(&refused);
+        let pause = refused.body["retry_after"].as_f64().expect("seconds");
+        let other = other().await;
+        if began.elapsed().as_secs_f64() < pause {
+            return (guesses, refused, other);
+        }
+    }
+    panic!("a hundred guesses, and no refusal that lasted");
 }
 
 /// An object's keys, sorted.

@@ -234,7 +234,9 @@ async fn a_streamed_answer_is_shown_as_it_comes() {
 
     let mut example = python("streaming_session.py");
     example.arg("again, and too soon");
-    let limited = Service::launch(env!("CARGO_BIN_EXE_chat-agent")).arg("demo").env("RATE_BURST", "1").start().await;
+    let limited = Service::launch(env!("CARGO_BIN_EXE_chat-agent")).arg("demo").env("RATE_BURST", "1");
+    // However long Python takes from one request to the next.
+    let limited = limited.env("RATE_RPS", "0.001").start().await;
     let told = stderr(&run(example, &[("CHAT_API_URL", limited.base_url())]).await, 1);
     assert!(told.starts_with("the service answered 429: "), "{told}");
 }

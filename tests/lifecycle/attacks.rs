@@ -1,6 +1,6 @@
 //! What somebody may try who means harm and has no key, while others chat on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chat_test_support::{Answer, Client, Launch, Service, Upstream, assert_eventually};
 use futures_util::future::join_all;
@@ -17,8 +17,11 @@ use crate::{
 const CLIENTS: usize = 20;
 const TURNS: usize = 10;
 
-/// What a turn may take beside an attack: far more than on a machine at rest, far less than any timeout.
-const UNDISTURBED: Duration = Duration::from_secs(5);
+/// What a turn may take beside an attack: far more than on a machine at rest, less than any timeout that ends one.
+const UNDISTURBED: Duration = Duration::from_secs(20);
+
+/// How long those who dribble are let, less some time to look: for a head and for a body it is 30 s.
+const LET_DRIBBLE: Duration = Duration::from_secs(25);
 
 /// All clients chat, each in a session of its own; every turn is answered, and in time.
 async fn chat_on(client: &Client) {
@@ -52,7 +55,9 @@ async fn five_hundred_who_dribble_disturb_nobody() {
     let upstream = Upstream::start().await;
     let service = agent(&upstream).start().await;
     let client = service.client();
-    // Heads that never end, and bodies that never end, a byte every 100 ms each.
+    let began = Instant::now();
+    // Heads that never end, and bodies that never end, a byte every 500 ms each: what they hold is the attack, not how
+    // busy they keep the machine.
     let mut dribbling = JoinSet::new();
     for number in 0..500 {
         let mut raw = Raw::connect(service.base_url()).await;
@@ -63,12 +68,13 @@ async fn five_hundred_who_dribble_disturb_nobody() {
         dribbling.spawn(async move {
             raw.send(begun).await;
             while raw.try_send("x").await {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
             }
         });
     }
     chat_on(&client).await;
-    assert!(dribbling.try_join_next().is_none(), "all of them were there all the time");
+    let has_one_gone = dribbling.try_join_next().is_some();
+    assert!(!has_one_gone || began.elapsed() > LET_DRIBBLE, "all of them were there all the time");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,6 +104,7 @@ async fn two_thousand_idle_connections_take_no_files_from_those_who_chat() {
 #[tokio::test]
 async fn where_few_files_are_allowed_fewer_connections_are_taken_and_that_is_said() {
     let service = with_few_files(256, 256).arg("demo").start().await;
+    // All that a start says is said before it listens.
     let said = service.log_text();
     assert!(said.contains("few_files") && said.contains("max_connections=64"), "{said}");
     let mut idle = Vec::new();

@@ -96,7 +96,8 @@ async fn sessions_do_not_wait_for_each_other() {
 #[tokio::test]
 async fn a_turn_that_takes_too_long_is_ended() {
     let upstream = Upstream::start().await;
-    let service = agent(&upstream).env("TURN_TIMEOUT_SECONDS", "0.4").start().await;
+    // Enough for a turn that is not held up, on a loaded machine as well.
+    let service = agent(&upstream).env("TURN_TIMEOUT_SECONDS", "2").start().await;
     let client = service.client();
     let session = client.create_session().await;
 
@@ -104,7 +105,7 @@ async fn a_turn_that_takes_too_long_is_ended() {
     let began = Instant::now();
     let answer = client.with_header("x-request-id", "plain").say(&session, "for ever").await.expect(504);
     assert_eq!(answer.code(), "turn_timeout");
-    assert!(began.elapsed() >= Duration::from_millis(400));
+    assert!(began.elapsed() >= Duration::from_secs(2));
     upstream.wait_for_aborted(1).await;
 
     // Also when it is busy all the time.
@@ -123,7 +124,7 @@ async fn a_turn_that_takes_too_long_is_ended() {
         // What the turn itself logs tells whose it is as well.
         service.wait_for_log(|line| line["message"] == "request failed" && line["request_id"] == id).await;
     }
-    client.say(&session, "in time").await.expect(200);
+    assert_eventually!(client.say(&session, "in time").await.status == 200, SOON);
     assert_eq!(echoed(&client, &session).await, ["in time"]);
 }
 

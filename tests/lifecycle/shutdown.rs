@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use crate::{
-    common::{SOON, agent, echoed, program},
+    common::{SOON, agent, echoed, program, wait_for_posts},
     raw::{Raw, get},
 };
 
@@ -22,9 +22,9 @@ async fn refuses_connections(service: &Service) -> bool {
     TcpStream::connect(address).await.is_err()
 }
 
-/// The log's last line, which may be read a moment after the process has ended.
-async fn stopped(service: &Service) -> Value {
-    service.wait_for_log(|line| line["event"] == "stopped").await
+/// What the log says of the end.
+fn stopped(service: &Service) -> Value {
+    service.events("stopped").pop().expect("the end is told")
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn a_signal_drains_first_and_a_second_one_ends_the_delay() {
         service.signal(second);
         let exit = service.wait().await;
         assert!(exit.status.success() && exit.took < AT_ONCE, "{exit:?}");
-        stopped(&service).await;
+        stopped(&service);
     }
 }
 
@@ -84,6 +84,8 @@ async fn running_turns_are_finished() {
     };
     let ending = async {
         upstream.wait_for_requests(2).await;
+        // The third one's message has come as well; each session was a post, too.
+        wait_for_posts(&client, 6).await;
         service.signal("TERM");
         service.wait_for_log(|line| line["event"] == "draining").await;
         assert_eventually!(refuses_connections(&service).await, SOON);
@@ -96,7 +98,7 @@ async fn running_turns_are_finished() {
     assert_eq!(last.data["message"]["content"], "echo: finish");
     let exit = service.wait().await;
     assert!(exit.status.success() && exit.took < AT_ONCE, "{exit:?}");
-    assert_eq!(stopped(&service).await["message"], "stopped");
+    assert_eq!(stopped(&service)["message"], "stopped");
     assert_eq!(upstream.aborted(), 0);
 }
 
@@ -115,7 +117,7 @@ async fn a_turn_that_takes_longer_than_the_grace_is_cut() {
     assert!((Duration::from_millis(500)..AT_ONCE).contains(&exit.took), "{exit:?}");
     assert_eq!(connection.rest().await, "", "cut, not answered");
     upstream.wait_for_aborted(1).await;
-    let stopped = stopped(&service).await;
+    let stopped = stopped(&service);
     assert_eq!((&stopped["level"], &stopped["requests_ended"]), (&"WARNING".into(), &false.into()), "{stopped}");
 }
 
@@ -132,7 +134,7 @@ async fn connections_without_a_request_do_not_delay_the_end() {
 
     let exit = service.terminate().await;
     assert!(exit.status.success() && exit.took < AT_ONCE, "{exit:?}");
-    assert_eq!(stopped(&service).await["message"], "stopped");
+    assert_eq!(stopped(&service)["message"], "stopped");
     for connection in [&mut kept_alive, &mut silent] {
         assert_eq!(connection.rest().await, "");
     }

@@ -26,8 +26,22 @@ async fn create(client: &Client, number: usize) -> String {
     session["id"].as_str().expect("an id").to_owned()
 }
 
-/// What the service itself tells of its archive, from the newest session to the oldest.
-async fn archived(service: &Service) -> Vec<Value> {
+/// What the service itself tells of its archive, from the newest session to the oldest, once there are so many. Where a
+/// write takes long, it is put aside and made later.
+async fn archived(service: &Service, number: usize) -> Vec<Value> {
+    let mut sessions;
+    assert_eventually!(
+        {
+            sessions = listed(service).await;
+            sessions.len() == number
+        },
+        SOON
+    );
+    sessions
+}
+
+/// The same as it is now.
+async fn listed(service: &Service) -> Vec<Value> {
     let mut sessions = Vec::new();
     for offset in [0, 200] {
         let path = format!("/admin/history/sessions?limit=200&offset={offset}");
@@ -73,8 +87,7 @@ async fn the_archive_is_turned_over_page_by_page() {
     for number in 0..41 {
         create(&client, number).await;
     }
-    let sessions = archived(&service).await;
-    assert_eq!(sessions.len(), 41);
+    let sessions = archived(&service, 41).await;
     browse(Reader::ENGLISH, async |tab| {
         open_as_operator(tab, &service).await;
         tab.click("#tab-history").await;
@@ -107,6 +120,7 @@ async fn the_archive_is_turned_over_page_by_page() {
         tab.click(NEXT).await;
         lists(tab, &sessions[40..]).await;
         client.delete(&format!("/sessions/{}", ids(&sessions)[40])).await.expect(204);
+        archived(&service, 40).await;
         tab.click("#history-refresh").await;
         lists(tab, &sessions[20..40]).await;
     })
@@ -122,6 +136,7 @@ async fn a_long_conversation_is_turned_over_page_by_page() {
     for number in 0..26 {
         client.say(&session, &format!("Message number {number}.")).await.expect(200);
     }
+    assert_eventually!(messages_of(&service, &session).await.len() == 52, SOON);
     browse(Reader::ENGLISH, async |tab| {
         open_as_operator(tab, &service).await;
         tab.click("#tab-history").await;
@@ -146,7 +161,7 @@ async fn the_archive_is_shown_between_two_days_of_the_readers() {
     for number in 0..2 {
         create(&client, number).await;
     }
-    let sessions = archived(&service).await;
+    let sessions = archived(&service, 2).await;
     browse(Reader::ENGLISH, async |tab| {
         // Where it is another day than by the service's clock, and neither day is about to end.
         let hour = tab.script("return new Date().getUTCHours()", &[]).await.as_u64().expect("an hour");
@@ -195,24 +210,19 @@ async fn saved(folder: &Path, kind: &str) -> String {
         let file = files.find(|file| file.extension().is_some_and(|found| found == kind));
         file.map(|file| std::fs::read_to_string(file).expect("text")).unwrap_or_default()
     };
-    assert_eventually!(!read().is_empty(), SOON);
+    assert_eventually!(!read().is_empty(), 3 * SOON);
     read()
 }
 
-/// Each session with all of its messages, as the service itself tells them.
-async fn with_messages(service: &Service) -> Vec<Value> {
-    let mut sessions = archived(service).await;
-    for session in &mut sessions {
-        let id = session["id"].as_str().expect("an id");
-        let mut messages = Vec::new();
-        for offset in [0, 200] {
-            let path = format!("/admin/history/sessions/{id}/messages?limit=200&offset={offset}");
-            let page = operator(service).get(&path).await.expect(200).body;
-            messages.extend(page["messages"].as_array().expect("messages").iter().cloned());
-        }
-        session["messages"] = json!(messages);
+/// The archived messages of a session, as the service itself tells them.
+async fn messages_of(service: &Service, session: &str) -> Vec<Value> {
+    let mut messages = Vec::new();
+    for offset in [0, 200] {
+        let path = format!("/admin/history/sessions/{session}/messages?limit=200&offset={offset}");
+        let page = operator(service).get(&path).await.expect(200).body;
+        messages.extend(page["messages"].as_array().expect("messages").iter().cloned());
     }
-    sessions
+    messages
 }
 
 /// The lines of a file of comma-separated values.
@@ -233,12 +243,15 @@ async fn an_export_holds_all_that_was_archived() {
     for number in 0..201 {
         create(&client, number).await;
     }
-    let talkative = archived(&service).await[200]["id"].as_str().expect("an id").to_owned();
+    let talkative = ids(&archived(&service, 201).await)[200].to_owned();
     for number in 0..101 {
         client.say(&talkative, &format!("سلام، number {number}")).await.expect(200);
     }
-    let expected = with_messages(&service).await;
-    assert_eq!(expected[200]["messages"].as_array().map(Vec::len), Some(202));
+    assert_eventually!(messages_of(&service, &talkative).await.len() == 202, SOON);
+    let mut expected = archived(&service, 201).await;
+    for session in &mut expected {
+        session["messages"] = json!(messages_of(&service, session["id"].as_str().expect("an id")).await);
+    }
     let folder = TempDir::new();
     browse(Reader::ENGLISH, async |tab| {
         let place = json!({"behavior": "allow", "downloadPath": folder.path()});
@@ -246,7 +259,8 @@ async fn an_export_holds_all_that_was_archived() {
         open_as_operator(tab, &service).await;
         tab.click("#tab-history").await;
         tab.click("#export-json").await;
-        tab.sees("#export-result", "Exported: 201 sessions.").await;
+        let exported = "document.querySelector('#export-result').innerText.includes('Exported: 201 sessions.')";
+        tab.until_within(exported, 3 * SOON).await;
         let file: Value = serde_json::from_str(&saved(folder.path(), "json").await).expect("JSON");
         assert_eq!(file["filter"], json!({"from": null, "to": null}));
         assert_eq!(file["sessions"], json!(expected));

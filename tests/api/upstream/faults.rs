@@ -135,9 +135,10 @@ async fn answers_that_take_too_long() {
 
 #[tokio::test]
 async fn a_streamed_answer_may_take_its_time_as_long_as_it_goes_on() {
-    let scene = Scene::with(&[ONCE, ("PROVIDER_TIMEOUT_SECONDS", "2")]).await;
+    let scene = Scene::with(&[ONCE, ("PROVIDER_TIMEOUT_SECONDS", "5")]).await;
     let session = scene.client.create_session().await;
-    let pause = Duration::from_millis(500);
+    // Each by far shorter than the timeout, all of them longer.
+    let pause = Duration::from_millis(1500);
     let reply =
         ["a", "b", "c", "d", "e"].into_iter().fold(Reply::events(), |reply, text| reply.delta(text).wait(pause));
     scene.upstream.push(reply.finish("stop").done());

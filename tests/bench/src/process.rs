@@ -170,11 +170,11 @@ mod tests {
     fn sees_itself() {
         let tree = Tree::of(std::process::id());
         assert!(tree.rss() > 100 * 1024);
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(100) {
-            std::hint::spin_loop();
+        // However little of the machine's time is ours.
+        let (start, before) = (Instant::now(), tree.cpu());
+        while tree.cpu() < before + Duration::from_millis(20) {
+            assert!(start.elapsed() < Duration::from_secs(20), "what is worked does not show");
         }
-        assert!(tree.cpu() >= Duration::from_millis(20));
         assert!(open_files(std::process::id()).expect("a process") >= 3);
     }
 

@@ -98,6 +98,8 @@ impl BrowserPlace {
         let profile = format!("--user-data-dir={}", self.profile.path().display());
         json!({
             "goog:loggingPrefs": { "browser": "ALL" },
+            // A script that lays out a long text may take its time on a busy machine; tests have bounds of their own.
+            "timeouts": { "script": 120_000 },
             "goog:chromeOptions": {
                 "binary": installed("chromium"),
                 "prefs": { "intl.accept_languages": languages },

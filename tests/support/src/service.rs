@@ -10,6 +10,7 @@ pub use launch::Launch;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -18,6 +19,10 @@ use crate::{Client, TempDir, poll_pause, signal};
 
 /// How long a test waits for what a process should do at once.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long what a process wrote last may take to be read after its end. A child of its own that lives on may hold the
+/// pipe open, and is not waited for any longer.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The lines that a process has written so far.
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -41,6 +46,7 @@ pub struct Service {
     child: Child,
     base_url: String,
     stderr: Lines,
+    reading: JoinHandle<()>,
     folder: Arc<TempDir>,
 }
 
@@ -163,8 +169,12 @@ impl Service {
 
     async fn exit(&mut self, start: Instant) -> Exit {
         let status = exit_status(&mut self.child, start, &self.stderr).await;
-        let (took, stderr) = (start.elapsed(), text(&self.stderr));
-        Exit { status, took, stdout: String::new(), stderr }
+        let took = start.elapsed();
+        let deadline = Instant::now() + LAST_WORDS;
+        while !self.reading.is_finished() && Instant::now() < deadline {
+            poll_pause().await;
+        }
+        Exit { status, took, stdout: String::new(), stderr: text(&self.stderr) }
     }
 }
 

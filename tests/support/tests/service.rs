@@ -23,6 +23,16 @@ async fn learns_the_address_and_keeps_the_log() {
 }
 
 #[tokio::test]
+async fn what_is_written_last_is_in_the_exit() {
+    // What it has started writes on after its end: to whoever reads, the same as being behind.
+    let script = "until [ -e go ]; do sleep 0.02; done; (sleep 0.3; echo last >&2) &";
+    let mut service = shell(script).start().await;
+    std::fs::write(service.folder().join("go"), "").expect("a file");
+    let exit = service.wait().await;
+    assert!(exit.stderr.ends_with("\nlast"), "{exit:?}");
+}
+
+#[tokio::test]
 async fn the_environment_is_the_tests_own() {
     let exit = Service::launch("/usr/bin/env").env("A", "b").without_env("PORT").run().await;
     let lines = exit.stdout.lines().filter(|line| !line.starts_with("LLVM_"));

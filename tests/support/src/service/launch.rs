@@ -81,7 +81,7 @@ impl Launch {
     /// When it ends, or does not say that it listens.
     pub async fn start(self) -> Service {
         let start = Instant::now();
-        let (mut child, stderr, _) = self.spawn(Stdio::null());
+        let (mut child, stderr, reading) = self.spawn(Stdio::null());
         let address = loop {
             if let Some(address) = listening(&stderr) {
                 break address;
@@ -95,7 +95,7 @@ impl Launch {
             }
             poll_pause().await;
         };
-        Service { child, base_url: format!("http://{address}"), stderr, folder: self.folder }
+        Service { child, base_url: format!("http://{address}"), stderr, reading, folder: self.folder }
     }
 
     /// Runs it to its end: other commands, and starts that must fail.
