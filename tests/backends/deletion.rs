@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use chat_test_support::{Gate, RedisServer, Reply, Service, Upstream, assert_eventually};
+use chat_test_support::{Gate, RedisServer, Reply, Service, Upstream, assert_eventually, assert_in_time};
 use tokio::task::JoinSet;
 
-use crate::scene::{SOON, agent, archived, in_time, operator};
+use crate::scene::{SOON, agent, archived, operator};
 
 /// Told by a message, not found out by the next renewal of a lease, which comes after five seconds.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ async fn a_delete_at_one_replica_ends_running_and_waiting_turns_at_another_at_on
     let replicas = [launch.clone().start().await, launch.start().await];
     for running_is_streamed in [false, true] {
         let what = "six turns at the other replica, to their end";
-        in_time(what, AT_ONCE, async || delete(&replicas, &redis, &upstream, running_is_streamed).await).await;
+        assert_in_time(what, AT_ONCE, async || delete(&replicas, &redis, &upstream, running_is_streamed).await).await;
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use chat_test_support::{Answer, Client, Gate, RedisServer, Reply, Service, Upstream, assert_eventually};
+use chat_test_support::{
+    Answer, Client, Gate, RedisServer, Reply, Service, Upstream, assert_eventually, assert_in_time,
+};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::{
-    scene::{
-        PROMISED, SOON, agent, assert_unavailable, blocking, echoed, in_time, is_well, memory, operator, readiness,
-    },
+    scene::{PROMISED, SOON, agent, assert_unavailable, blocking, echoed, is_well, memory, operator, readiness},
     under_load::places,
 };
 
@@ -55,7 +55,7 @@ impl Scene {
     /// Fails the test unless readiness says that Redis is down, and the service is there all the same.
     async fn is_unavailable(&self) {
         for path in ["/health", "/metrics"] {
-            in_time(path, PROMISED, async || {
+            assert_in_time(path, PROMISED, async || {
                 let began = Instant::now();
                 self.client.get(path).await.expect(200);
                 began.elapsed()
@@ -131,7 +131,7 @@ async fn a_silent_redis_is_an_error_in_the_promised_time() {
     let scene = Scene::over(&redis.url()).await;
     let session = scene.client.create_session().await;
     scene.client.say(&session, "one").await.expect(200);
-    in_time("the first requests after a freeze", PROMISED, async || {
+    assert_in_time("the first requests after a freeze", PROMISED, async || {
         redis.freeze();
         // At first nobody knows, then the connections are given up.
         let began = Instant::now();
@@ -155,7 +155,7 @@ async fn a_silent_redis_is_an_error_in_the_promised_time() {
 async fn a_turn_that_runs_when_redis_is_killed_ends_in_the_promised_time_or_is_kept() {
     let redis = RedisServer::start_with(&["--appendfsync", "always"]);
     let scene = Scene::over(&redis.url()).await;
-    in_time("a turn that cannot be stored", PROMISED, async || {
+    assert_in_time("a turn that cannot be stored", PROMISED, async || {
         let (session, turn, gate) = scene.running().await;
         blocking(|| redis.kill());
         let began = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chat_test_support::{Answer, Client, Launch, Service, Upstream};
+use chat_test_support::{Answer, Client, Launch, Service, Upstream, assert_in_time};
 use serde_json::Value;
 
 /// The operator's token.
@@ -13,9 +13,6 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Whatever Redis does, an error is an answer by then.
 pub(crate) const PROMISED: Duration = Duration::from_millis(2_500);
-
-/// How often something is done at most that has to be in time once.
-const ROUNDS: usize = 3;
 
 /// The service over an upstream, with limits that are not in the way.
 pub(crate) fn agent(upstream: &Upstream) -> Launch {
@@ -102,7 +99,7 @@ pub(crate) async fn is_well(operator: &Client) -> bool {
 
 /// Fails the test unless a request is refused, in the promised time, because something cannot be kept.
 pub(crate) async fn assert_unavailable(what: &str, request: impl AsyncFn() -> Answer) {
-    in_time(what, PROMISED, async || {
+    assert_in_time(what, PROMISED, async || {
         let began = Instant::now();
         let answer = request().await;
         let took = began.elapsed();
@@ -110,21 +107,6 @@ pub(crate) async fn assert_unavailable(what: &str, request: impl AsyncFn() -> An
         took
     })
     .await;
-}
-
-/// Does something again until it took less than this time, by its own account, and fails the test if it never does: a busy
-/// machine is late now and then, a broken promise is late in every round.
-pub(crate) async fn in_time(what: &str, time: Duration, round: impl AsyncFn() -> Duration) {
-    let mut late = Vec::new();
-    while late.len() < ROUNDS {
-        let took = round().await;
-        assert!(took < 4 * time, "{what}: {took:?} are too long for any machine");
-        if took < time {
-            return;
-        }
-        late.push(took);
-    }
-    panic!("{what}: never within {time:?}: {late:?}");
 }
 
 /// Waits, without keeping the test's other tasks from going on.

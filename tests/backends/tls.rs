@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use chat_test_support::{Launch, RedisServer, Service, Upstream, assert_eventually};
+use chat_test_support::{Launch, RedisServer, Service, Upstream, assert_eventually, assert_in_time};
 use serde_json::json;
 
 use crate::scene::{
-    PROMISED, SOON, agent, archived, assert_unavailable, blocking, echoed, in_time, is_well, memory, operator,
-    readiness,
+    PROMISED, SOON, agent, archived, assert_unavailable, blocking, echoed, is_well, memory, operator, readiness,
 };
 
 /// Sessions and archive in a Redis.
@@ -64,7 +63,7 @@ async fn told_of(launch: Launch, word: &str) -> Service {
     };
     println!("{}", service.wait_for_log(is_told).await);
     assert_unavailable("create", async || operator.post("/sessions", &json!({})).await).await;
-    in_time("readiness", PROMISED, async || {
+    assert_in_time("readiness", PROMISED, async || {
         let began = Instant::now();
         let (status, redis) = readiness(&operator, "redis").await;
         let took = began.elapsed();

@@ -10,8 +10,8 @@ use crate::{
     line::Line,
     load::Load,
     scene::{
-        ANYBODY, BOUND, clock, commit, connecting, create, in_time, memory, open, patient, place, prefix, replica,
-        sessions, store,
+        ANYBODY, BOUND, clock, commit, connecting, create, memory, open, patient, place, prefix, replica, sessions,
+        store,
     },
 };
 use chat_domain::{
@@ -26,7 +26,7 @@ use chat_domain::{
     },
 };
 use chat_redis::{Redis, RedisConfig, RedisSessions};
-use chat_test_support::{RedisServer, assert_eventually};
+use chat_test_support::{RedisServer, assert_eventually, assert_in_time};
 use tokio::io::AsyncWriteExt;
 
 /// How often a test is tried that a machine may be too busy for.
@@ -341,7 +341,7 @@ async fn down_at_the_start_is_no_error_and_noticed_when_over() {
     let store = sessions(&redis);
     is_unavailable(&store).await;
     // At once: without a connection there is nothing to wait for.
-    in_time(Duration::from_millis(500), async || {
+    assert_in_time("read", Duration::from_millis(500), async || {
         let began = Instant::now();
         assert!(store.read(session_id(), &ANYBODY).await.is_err());
         began.elapsed()

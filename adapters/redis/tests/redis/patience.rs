@@ -18,12 +18,12 @@ use chat_domain::{
     testing::samples::{forget, record, session, turn},
 };
 use chat_redis::{DECISION, Redis, RedisConfig, RedisSessions};
-use chat_test_support::{RedisServer, assert_eventually};
+use chat_test_support::{RedisServer, assert_eventually, assert_in_time};
 use futures_util::future::join_all;
 
 use crate::{
     line::Line,
-    scene::{ANYBODY, BOUND, clock, create, in_time, patient, prefix, replica, store},
+    scene::{ANYBODY, BOUND, clock, create, patient, prefix, replica, store},
 };
 
 /// One way. Two commands take longer than what is bounded, and one of two does not.
@@ -131,13 +131,13 @@ async fn limiters_and_health_checks_know_soon() {
     let limiter = redis.limiter(BucketPolicy::new(1.0, 5).expect("a policy"));
     let who = [Identity::Ip("203.0.113.7".parse().expect("an address"))];
     // Nor do probes wait for long.
-    for (asks_health, bound) in [(false, 600), (true, 1_500)] {
-        in_time(Duration::from_millis(bound), async || {
+    for (what, bound) in [("limits", 600), ("health", 1_500)] {
+        assert_in_time(what, Duration::from_millis(bound), async || {
             // Connected, each time: who is not has nothing to wait for.
             assert_eventually!(limiter.take(&who).await.is_ok(), Duration::from_secs(20));
             server.freeze();
             let began = Instant::now();
-            if asks_health {
+            if what == "health" {
                 assert_eq!(redis.health().check().await.state, HealthState::Down);
             } else {
                 limiter.take(&who).await.expect_err("no answer");
@@ -153,7 +153,7 @@ async fn limiters_and_health_checks_know_soon() {
     let config = RedisConfig::new("redis://127.0.0.1:1/0".into()).with_prefix("x");
     let nowhere = Redis::connect(&config, clock()).await.expect("a URL of Redis");
     let limiter = nowhere.limiter(BucketPolicy::new(1.0, 5).expect("a policy"));
-    in_time(DECISION / 2, async || {
+    assert_in_time("no connection", DECISION / 2, async || {
         let began = Instant::now();
         limiter.take(&who).await.expect_err("no connection");
         began.elapsed()

@@ -10,11 +10,11 @@ use chat_domain::{
     session::SessionId,
 };
 use chat_redis::SessionPolicy;
-use chat_test_support::{RedisServer, assert_eventually};
+use chat_test_support::{RedisServer, assert_eventually, assert_in_time};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::{runtime::Runtime, time::timeout};
 
-use crate::scene::{ANYBODY, commit, create, in_time, memory, open, patient, place, policy, prefix, replica, store};
+use crate::scene::{ANYBODY, commit, create, memory, open, patient, place, policy, prefix, replica, store};
 
 fn url() -> String {
     RedisServer::shared().url()
@@ -79,7 +79,7 @@ async fn a_turn_whose_replica_died_is_passed_over_when_its_lease_ends() {
 async fn one_who_died_waiting_is_passed_over_within_three_seconds() {
     let prefix = prefix();
     let ours = store(&url(), &prefix).await;
-    in_time(Duration::from_secs(3), async || {
+    assert_in_time("the turn behind", Duration::from_secs(3), async || {
         let id = create(&ours).await.id;
         let running = open(&ours, id).await;
         let (began, prefix) = (Instant::now(), prefix.clone());

@@ -24,19 +24,6 @@ pub(crate) const ANYBODY: Caller = Caller::Client(None);
 /// takes it twice takes longer than this; one that is held up by a busy machine does not.
 pub(crate) const BOUND: Duration = Duration::from_millis(2_700);
 
-/// That an attempt is quick enough, or one of two more: a busy machine can hold one up, a promise that is broken is broken
-/// in all.
-pub(crate) async fn in_time(bound: Duration, mut attempt: impl AsyncFnMut() -> Duration) {
-    let mut took = Vec::new();
-    for _ in 0..3 {
-        took.push(attempt().await);
-        if took.last() < Some(&bound) {
-            return;
-        }
-    }
-    panic!("not within {bound:?}: {took:?}");
-}
-
 /// The same for all: moments of one clock mean nothing to another.
 pub(crate) fn clock() -> Arc<dyn Clock> {
     static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
