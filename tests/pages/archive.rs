@@ -42,13 +42,17 @@ async fn archived(service: &Service, number: usize) -> Vec<Value> {
 
 /// The same as it is now.
 async fn listed(service: &Service) -> Vec<Value> {
-    let mut sessions = Vec::new();
+    both_pages(service, "/admin/history/sessions", "sessions").await
+}
+
+/// What a list of up to 400 has, which the service tells on two pages.
+async fn both_pages(service: &Service, path: &str, name: &str) -> Vec<Value> {
+    let mut all = Vec::new();
     for offset in [0, 200] {
-        let path = format!("/admin/history/sessions?limit=200&offset={offset}");
-        let page = operator(service).get(&path).await.expect(200).body;
-        sessions.extend(page["sessions"].as_array().expect("sessions").iter().cloned());
+        let page = operator(service).get(&format!("{path}?limit=200&offset={offset}")).await.expect(200).body;
+        all.extend(page[name].as_array().expect("a list").iter().cloned());
     }
-    sessions
+    all
 }
 
 fn ids(sessions: &[Value]) -> Vec<&str> {
@@ -216,13 +220,7 @@ async fn saved(folder: &Path, kind: &str) -> String {
 
 /// The archived messages of a session, as the service itself tells them.
 async fn messages_of(service: &Service, session: &str) -> Vec<Value> {
-    let mut messages = Vec::new();
-    for offset in [0, 200] {
-        let path = format!("/admin/history/sessions/{session}/messages?limit=200&offset={offset}");
-        let page = operator(service).get(&path).await.expect(200).body;
-        messages.extend(page["messages"].as_array().expect("messages").iter().cloned());
-    }
-    messages
+    both_pages(service, &format!("/admin/history/sessions/{session}/messages"), "messages").await
 }
 
 /// The lines of a file of comma-separated values.

@@ -6,14 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    line::Line,
-    load::Load,
-    scene::{
-        ANYBODY, BOUND, clock, commit, connecting, create, memory, open, patient, place, prefix, replica, sessions,
-        store,
-    },
-};
 use chat_domain::{
     admission::{BucketPolicy, parse_network},
     ports::{
@@ -29,25 +21,24 @@ use chat_redis::{Redis, RedisConfig, RedisSessions};
 use chat_test_support::{RedisServer, assert_eventually, assert_in_time};
 use tokio::io::AsyncWriteExt;
 
-/// How often a test is tried that a machine may be too busy for.
-const TRIES: usize = 10;
+use crate::{
+    line::Line,
+    load::Load,
+    scene::{
+        ANYBODY, BOUND, clock, commit, connecting, create, memory, open, patient, place, prefix, replica, sessions,
+        store,
+    },
+};
 
-async fn within_bounds<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn within_bounds<T>(what: impl Future<Output = T>) -> T {
     let began = Instant::now();
     let output = what.await;
     assert!(began.elapsed() < BOUND, "after {:?}", began.elapsed());
     output
 }
 
-async fn patient_store(server: &RedisServer, prefix: &str) -> RedisSessions {
+pub(crate) async fn patient_store(server: &RedisServer, prefix: &str) -> RedisSessions {
     replica(&server.url(), prefix).await.sessions(patient())
-}
-
-/// Restarts a server so soon that those who ask have not given up, or tells that the machine is too busy for that now.
-fn restart_soon(server: &RedisServer) -> bool {
-    let began = Instant::now();
-    tokio::task::block_in_place(|| server.restart());
-    began.elapsed() < Duration::from_millis(600)
 }
 
 /// That every way to the sessions says in time that there is no way.
@@ -97,62 +88,6 @@ async fn an_emptied_redis_has_no_sessions_and_takes_new_ones() {
     let id = create(&store).await.id;
     commit(open(&store, id).await, 2).await.expect("a commit");
     assert_eq!(memory(&store, id).await, ["q2", "a2"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_commit_outlives_a_restart() {
-    let server = RedisServer::start_with(&["--appendfsync", "always"]);
-    let store = store(&server.url(), &prefix()).await;
-    for _ in 0..TRIES {
-        let id = create(&store).await.id;
-        let opened = open(&store, id).await;
-        server.kill();
-        // Until it has been noticed: commits are not only sent again, they also wait for a connection.
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let (committed, is_soon) = tokio::join!(within_bounds(commit(opened, 1)), async {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            restart_soon(&server)
-        });
-        if is_soon {
-            committed.expect("a commit");
-            assert_eq!(memory(&store, id).await, ["q1", "a1"]);
-            return;
-        }
-        is_well_again(&store).await;
-    }
-    panic!("the machine is too busy to restart a Redis");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_who_waits_outlives_a_restart_and_hints_come_again() {
-    let server = RedisServer::start_with(&["--appendfsync", "always"]);
-    let prefix = prefix();
-    let (ours, other) = (patient_store(&server, &prefix).await, patient_store(&server, &prefix).await);
-    for _ in 0..TRIES {
-        let id = create(&ours).await.id;
-        let running = open(&ours, id).await;
-        let Ok(Place::Waiting(waiting)) = place(&other, id).await else { panic!("two turns at once") };
-        server.kill();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        if !restart_soon(&server) {
-            drop((running, waiting));
-            is_well_again(&ours).await;
-            is_well_again(&other).await;
-            continue;
-        }
-        commit(running, 1).await.expect("a commit");
-        let mut opened = waiting.await.expect("a turn");
-        assert_eq!(opened.memory.len(), 2);
-        // Each replica hears on its own channel, and both on the bypass list's.
-        let heard = || server.cli(&["PUBSUB", "CHANNELS"]).lines().count();
-        assert_eventually!(heard() == 3, Duration::from_secs(20));
-        ours.delete(id, &ANYBODY).await.expect("an answer");
-        let lost = std::future::poll_fn(|cx| opened.ticket.poll_lost(cx));
-        let lost = tokio::time::timeout(Duration::from_secs(10), lost).await;
-        assert_eq!(lost.expect("told"), Lost::Deleted);
-        return;
-    }
-    panic!("the machine is too busy to restart a Redis");
 }
 
 /// A commit that was carried out, but whose answer was lost with its connection, is stored once, and known to be.
@@ -400,21 +335,6 @@ async fn frozen_for_three_seconds_loses_and_doubles_nothing() {
     server.freeze();
     tokio::time::sleep(Duration::from_secs(3)).await;
     server.thaw();
-    load.goes_on(50, Duration::from_secs(10)).await;
-    let slowest = load.end(false).await;
-    assert!(slowest < BOUND, "{slowest:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_and_restarted_loses_and_doubles_nothing() {
-    let server = RedisServer::start_with(&["--appendfsync", "always"]);
-    let load = Load::begin(&server.url()).await;
-    for _ in 0..3 {
-        load.goes_on(50, Duration::from_secs(10)).await;
-        tokio::task::block_in_place(|| server.kill());
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        tokio::task::block_in_place(|| server.restart());
-    }
     load.goes_on(50, Duration::from_secs(10)).await;
     let slowest = load.end(false).await;
     assert!(slowest < BOUND, "{slowest:?}");

@@ -9,6 +9,7 @@ mod line;
 mod load;
 mod patience;
 mod replicas;
+mod restarts;
 mod scene;
 mod topologies;
 mod trips;
